@@ -1,0 +1,22 @@
+"""What a user can put right: one line on stderr and exit code 1, never a traceback."""
+
+import sys
+from types import TracebackType
+
+
+class UserError(Exception):
+    """Wrong input. The message names the key, file or line, what is wrong, and what to do."""
+
+
+def report_user_errors() -> None:
+    """Make this process end a `UserError` with its one line; any other error keeps its traceback."""
+    sys.excepthook = _one_line
+
+
+def _one_line(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    if issubclass(kind, UserError):
+        print(f"error: {error}", file=sys.stderr)
+    elif issubclass(kind, KeyboardInterrupt):
+        print("interrupted", file=sys.stderr)
+    else:
+        sys.__excepthook__(kind, error, trace)

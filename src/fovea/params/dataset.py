@@ -1,0 +1,130 @@
+"""Section `dataset`: which image set, how its labels are written, and what its classes are called."""
+
+import re
+from typing import Annotated, Literal
+
+from pydantic import Field, field_validator, model_validator
+
+from fovea.params.section import Section
+
+Part = Literal["train", "val", "test"]
+
+
+class Source(Section):
+    """What every layout has: `split` names the part that all its images belong to, null if it gives none."""
+
+    split: str | None
+
+
+class Folders(Source):
+    """One folder per class below `images`; with `split_folders`, one folder per given split above those."""
+
+    layout: Literal["folders"]
+    images: str
+    split_folders: bool
+
+
+class Pattern(Source):
+    """Images below `images`, their label in the file name: the group `label` of the regular expression `pattern`."""
+
+    layout: Literal["pattern"]
+    images: str
+    pattern: str
+
+    @field_validator("pattern")
+    @classmethod
+    def _has_label(cls, pattern: str) -> str:
+        return _regular_expression(pattern, "label")
+
+
+class Table(Source):
+    """A CSV, TSV, TXT or XLSX table. Columns are names, or numbers from 0 if `header` is false.
+
+    `extension` is added to names that are written without one ("" if they have it). `group_column` and
+    `split_column` may be null.
+    """
+
+    layout: Literal["table"]
+    file: str
+    images: str
+    header: bool
+    name_column: str | int
+    label_column: str | int
+    group_column: str | int | None
+    split_column: str | int | None
+    extension: str
+
+
+class Lists(Source):
+    """Two header-less files of the same length: one name a line, one label a line."""
+
+    layout: Literal["lists"]
+    names: str
+    labels: str
+    images: str
+    extension: str
+
+
+class Arrays(Source):
+    """A `.npz` with `<split>_images` (n, h, w[, 3]) uint8 and `<split>_labels` (n,) or (n, 1); each `<split>` is given."""
+
+    layout: Literal["arrays"]
+    file: str
+
+
+AnySource = Annotated[Folders | Pattern | Table | Lists | Arrays, Field(discriminator="layout")]
+
+
+class DatasetParams(Section):
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
+    sources: Annotated[list[AnySource], Field(min_length=1)]
+    labels: dict[str, str]
+    classes: list[str]
+    positive: str | None
+    group: str | None
+    splits: dict[str, Part] | None
+
+    @field_validator("labels", "splits", mode="before")
+    @classmethod
+    def _keys_as_text(cls, mapping: object) -> object:
+        """YAML reads the keys 0 and 1 as numbers; label files hold text."""
+        if not isinstance(mapping, dict):
+            return mapping
+        return {_text(key): _text(value) for key, value in mapping.items()}
+
+    @field_validator("classes", mode="before")
+    @classmethod
+    def _classes_as_text(cls, classes: object) -> object:
+        return [_text(name) for name in classes] if isinstance(classes, list) else classes
+
+    @field_validator("positive", mode="before")
+    @classmethod
+    def _positive_as_text(cls, positive: object) -> object:
+        return None if positive is None else _text(positive)
+
+    @field_validator("group")
+    @classmethod
+    def _has_group(cls, pattern: str | None) -> str | None:
+        return None if pattern is None else _regular_expression(pattern, "group")
+
+    @model_validator(mode="after")
+    def _consistent(self) -> "DatasetParams":
+        if len(set(self.classes)) != len(self.classes):
+            raise ValueError("classes: a name stands twice")
+        if self.positive is not None and self.classes and (len(self.classes) != 2 or self.positive not in self.classes):
+            raise ValueError(f"positive: is {self.positive!r}, but must be one of exactly two classes")
+        return self
+
+
+def _text(value: object) -> str:
+    return value if isinstance(value, str) else str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _regular_expression(pattern: str, group: str) -> str:
+    try:
+        names = re.compile(pattern).groupindex
+    except re.error as error:
+        raise ValueError(f"no regular expression: {error}") from None
+    if group not in names:
+        raise ValueError(f"needs a named group, (?P<{group}>...)")
+    return pattern

@@ -1,0 +1,11 @@
+"""Section `evaluate`: what is computed from the predictions."""
+
+from typing import Annotated
+
+from pydantic import Field
+
+from fovea.params.section import Section
+
+
+class EvaluateParams(Section):
+    worst: Annotated[int, Field(ge=0)]

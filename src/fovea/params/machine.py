@@ -1,0 +1,12 @@
+"""Section `machine`: what cannot change a result by design, so no stage depends on it."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from fovea.params.section import Section
+
+
+class MachineParams(Section):
+    device: Literal["auto", "cpu", "cuda", "mps"]
+    workers: Annotated[int, Field(ge=0)]

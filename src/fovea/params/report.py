@@ -1,0 +1,12 @@
+"""Section `report`: how much the report shows."""
+
+from typing import Annotated
+
+from pydantic import Field
+
+from fovea.params.section import Section
+
+
+class ReportParams(Section):
+    title: str
+    examples: Annotated[int, Field(ge=0)]

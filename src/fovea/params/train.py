@@ -1,0 +1,142 @@
+"""Section `train`: the network, how it is trained, and which epoch is kept."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from fovea.params.section import Section
+
+Probability = Annotated[float, Field(ge=0, le=1)]
+Strength = Annotated[float, Field(ge=0, lt=1)]
+Positive = Annotated[float, Field(gt=0)]
+NotNegative = Annotated[float, Field(ge=0)]
+Count = Annotated[int, Field(ge=1)]
+Metric = Literal["loss", "accuracy", "balanced_accuracy", "auroc", "kappa"]
+
+
+class HeadParams(Section):
+    """The new last layer: linear, or `hidden` units, ReLU, dropout and linear."""
+
+    hidden: Annotated[int, Field(ge=0)]
+    dropout: Annotated[float, Field(ge=0, lt=1)]
+
+
+class LossParams(Section):
+    name: Literal["cross_entropy", "binary_cross_entropy"]
+    label_smoothing: Annotated[float, Field(ge=0, lt=1)]
+    class_weights: Literal["none", "balanced"]
+
+
+class TransformParams(Section):
+    """Drawn anew for each image in each epoch of the full phase; 0 switches one off."""
+
+    hflip: Probability
+    vflip: Probability
+    rotation: Annotated[float, Field(ge=0, le=180)]
+    scale: tuple[Positive, Positive]
+    brightness: Strength
+    contrast: Strength
+    saturation: Strength
+
+
+class Sgd(Section):
+    name: Literal["sgd"]
+    momentum: Annotated[float, Field(ge=0, lt=1)]
+    nesterov: bool
+    weight_decay: NotNegative
+
+    @model_validator(mode="after")
+    def _nesterov_has_momentum(self) -> "Sgd":
+        if self.nesterov and self.momentum == 0:
+            raise ValueError("nesterov: true needs momentum above 0")
+        return self
+
+
+class Adam(Section):
+    name: Literal["adam", "adamw"]
+    weight_decay: NotNegative
+
+
+class Constant(Section):
+    name: Literal["constant"]
+
+
+class Cosine(Section):
+    """Linear warm-up over `warmup_epochs`, then half a cosine down to `final_lr`."""
+
+    name: Literal["cosine"]
+    warmup_epochs: NotNegative
+    final_lr: NotNegative
+
+
+class OneCycle(Section):
+    """Up to `lr` over the share `rise` of the steps and down again, as in Smith & Topin (2018)."""
+
+    name: Literal["one_cycle"]
+    rise: Annotated[float, Field(gt=0, lt=1)]
+
+
+class Polynomial(Section):
+    """From `lr` to `final_lr` over `steps` (null: all steps of the phase), constant after."""
+
+    name: Literal["polynomial"]
+    power: Positive
+    final_lr: NotNegative
+    steps: Positive | None
+
+
+class Plateau(Section):
+    """Times `factor` when `train.plateau_metric` has not improved for more than `patience` epochs."""
+
+    name: Literal["plateau"]
+    factor: Annotated[float, Field(gt=0, lt=1)]
+    patience: Annotated[int, Field(ge=0)]
+
+
+class Steps(Section):
+    """Times `factor` after each of the epochs `at`, counted from the start of the phase."""
+
+    name: Literal["steps"]
+    at: Annotated[list[Count], Field(min_length=1)]
+    factor: Annotated[float, Field(gt=0, lt=1)]
+
+
+class PhaseParams(Section):
+    """The frozen phase trains the head alone, the full phase everything; 0 epochs leaves a phase out."""
+
+    epochs: Annotated[int, Field(ge=0)]
+    lr: Positive
+    optimizer: Annotated[Sgd | Adam, Field(discriminator="name")]
+    schedule: Annotated[
+        Constant | Cosine | OneCycle | Polynomial | Plateau | Steps, Field(discriminator="name")
+    ]
+
+
+class TrainParams(Section):
+    seed: Annotated[int, Field(ge=0)]
+    model: str
+    weights: str
+    scaling: Literal["imagenet", "unit", "symmetric"]
+    crop: Annotated[int, Field(ge=8)] | None
+    head: HeadParams
+    loss: LossParams
+    batch_size: Count
+    transforms: TransformParams
+    frozen: PhaseParams
+    full: PhaseParams
+    best_metric: Metric
+    plateau_metric: Metric
+    early_stopping: Annotated[int, Field(ge=0)]
+    log_every: Count
+
+    @model_validator(mode="after")
+    def _consistent(self) -> "TrainParams":
+        if self.frozen.epochs + self.full.epochs == 0:
+            raise ValueError("frozen.epochs and full.epochs are both 0: nothing would be trained")
+        if self.loss.name == "binary_cross_entropy" and self.loss.label_smoothing:
+            raise ValueError("loss.label_smoothing: must be 0 with binary_cross_entropy, which would ignore it")
+        if self.transforms.scale[0] > self.transforms.scale[1]:
+            raise ValueError("transforms.scale: smallest number first")
+        if self.head.dropout and not self.head.hidden:
+            raise ValueError("head.dropout: needs head.hidden above 0; a linear head would ignore it")
+        return self

@@ -1,0 +1,31 @@
+"""Look at every file once: what is a usable labelled image, and what is rejected why.
+
+    python stages/ingest.py
+
+Reads data/raw/<dataset.name>; writes data/manifest.parquet, reports/ingest.json and reports/rejected.csv.
+"""
+
+from pathlib import Path
+
+from fovea.errors import report_user_errors
+from fovea.files import replacing, write_json
+from fovea.ingest.manifest import build_manifest, check_rejected, summarise
+from fovea.params.dataset import DatasetParams
+from fovea.params.ingest import IngestParams
+from fovea.params.machine import MachineParams
+from fovea.params.section import load
+
+report_user_errors()
+dataset = load("dataset", DatasetParams)
+limits = load("ingest", IngestParams)
+machine = load("machine", MachineParams)
+
+manifest, rejected = build_manifest(Path("data/raw") / dataset.name, dataset, limits.max_pixels, machine.workers)
+check_rejected(manifest, rejected, limits.max_rejected)
+
+with replacing("data/manifest.parquet") as path:
+    manifest.to_parquet(path, index=False)
+with replacing("reports/rejected.csv") as path:
+    rejected.to_csv(path, index=False)
+write_json("reports/ingest.json", summarise(manifest, rejected))
+print(f"ingest: {len(manifest)} images of {len(manifest.attrs['classes'])} classes, {len(rejected)} rejected")
