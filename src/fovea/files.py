@@ -22,8 +22,8 @@ def replacing(path: Path | str) -> Iterator[Path]:
     try:
         yield temporary
         if path.is_dir():
-            shutil.rmtree(path)  # os.replace does not replace a folder that holds files
-        os.replace(temporary, path)
+            shutil.rmtree(path)  # a rename does not replace a folder that holds files
+        temporary.replace(path)
     finally:
         if temporary.is_dir():
             shutil.rmtree(temporary)

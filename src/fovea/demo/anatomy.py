@@ -11,12 +11,12 @@ import numpy as np
 
 from fovea.demo.vessels import Vessel, fill, vessel_tree
 
-PALE = np.array([0.86, 0.50, 0.27])  # a blond fundus
-DARK = np.array([0.50, 0.235, 0.115])  # a heavily pigmented one
+PALE = np.array([0.93, 0.56, 0.30])  # a blond fundus
+DARK = np.array([0.66, 0.31, 0.15])  # a heavily pigmented one
 DISC_COLOUR = np.array([1.0, 0.82, 0.52])
 CUP_COLOUR = np.array([1.05, 0.95, 0.74])
-VEIN_ABSORPTION = np.array([0.42, 0.95, 0.80])  # of red, green, blue: blood takes the green
-ARTERY_ABSORPTION = np.array([0.22, 0.70, 0.62])
+VEIN_ABSORPTION = np.array([0.34, 0.78, 0.80])  # of red, green, blue: blood takes the green
+ARTERY_ABSORPTION = np.array([0.13, 0.52, 0.60])
 MACULA_ABSORPTION = np.array([0.38, 0.62, 0.75])
 TEXTURE_CELLS = 256
 
@@ -47,8 +47,8 @@ def draw_eye(patient: np.random.Generator, eye: np.random.Generator, left: bool)
     fovea = disc + [eye.uniform(0.58, 0.66), eye.uniform(0.02, 0.10)]
     axes = disc_radius * np.array([eye.uniform(0.86, 0.98), 1.0])
     texture = choroid(eye, ridges)
-    arteries = vessel_tree(eye, disc + [0.01, 0.0], fovea, 0.0100)
-    veins = vessel_tree(eye, disc - [0.01, 0.0], fovea, 0.0140)
+    arteries = vessel_tree(eye, disc + [0.01, 0.0], fovea, 0.0080)
+    veins = vessel_tree(eye, disc - [0.01, 0.0], fovea, 0.0112)
     if not left:
         disc, fovea, texture = disc * [-1, 1], fovea * [-1, 1], texture[:, ::-1]
         arteries, veins = mirrored(arteries), mirrored(veins)

@@ -5,17 +5,20 @@ nothing about the acquisition can go with it.
 """
 
 from dataclasses import dataclass, replace
+from statistics import NormalDist
 
 import cv2
 import numpy as np
 
 from fovea.demo.anatomy import draw_eye, grid, near, paint_retina
-from fovea.demo.lesions import Lesion, choose_lesions, paint_lesions
-from fovea.demo.seeds import generator
+from fovea.demo.icdr import choose_lesions
+from fovea.demo.lesions import Lesion, paint_lesions
+from fovea.seeds import generator
 
 ASPECTS = (1.0, 4 / 3, 3 / 2)
 QUALITIES = (60, 70, 75, 80, 85, 90, 95)
-PAINTED = (256, 800)  # the retina is painted this wide at least and at most, then resized: larger is only slower
+PAINTED = (256, 720)  # the retina is painted this wide at least and at most, then resized: larger is only slower
+NORMAL_QUANTILES = np.array([NormalDist().inv_cdf((byte + 0.5) / 256) for byte in range(256)])
 
 
 @dataclass(frozen=True)
@@ -64,18 +67,17 @@ def light_of(camera: Camera, cells: int) -> np.ndarray:
 
 
 def expose(paint: np.ndarray, camera: Camera) -> np.ndarray:
-    """Light, tint, haze and focus: planar float32 (3, n, n) to interleaved RGB float32 (n, n, 3), 0-255."""
+    """Light, tint, haze, the edge of the field and focus: planar (3, n, n) to RGB float32 (n, n, 3), 0-255."""
     n = paint.shape[1]
     cells = max(n // 4, 32)
-    light = cv2.resize(light_of(camera, cells), (n, n))
-    rim = 1 - near(np.zeros(2), 0.6, cells)
-    haze = cv2.resize(camera.haze * rim, (n, n))
+    x, y = grid(n)
+    edge = np.clip((0.995 - np.sqrt(x**2 + y**2)) / max(0.006, 2 / n) + 0.5, 0, 1)
+    light = edge * cv2.resize(light_of(camera, cells), (n, n))
+    haze = edge * cv2.resize(camera.haze * (1 - near(np.zeros(2), 0.6, cells)), (n, n))
     for channel, gain, veil in zip(paint, camera.tint.tolist(), (0.8, 0.75, 0.7), strict=True):
-        channel *= light * gain
-        channel += haze * veil
-    picture = cv2.merge(list(paint))
-    picture = cv2.GaussianBlur(picture, (0, 0), max(camera.defocus * n / 2, 0.3))
-    return picture * 255
+        channel *= light * (255 * gain)
+        channel += haze * (255 * veil)
+    return cv2.GaussianBlur(cv2.merge(list(paint)), (0, 0), max(camera.defocus * n / 2, 0.3))
 
 
 def frame_shape(camera: Camera, size: int) -> tuple[int, int]:
@@ -100,18 +102,14 @@ def into_frame(picture: np.ndarray, camera: Camera, size: int) -> np.ndarray:
         picture = cv2.resize(picture, (side, side), interpolation=cv2.INTER_AREA)
         scale = 2 * radius / side
     place = np.array([[scale, 0, x - radius + scale / 2 - 0.5], [0, scale, y - radius + scale / 2 - 0.5]])
-    frame = cv2.warpAffine(picture, place, (width, height), flags=cv2.INTER_LINEAR)
-    across, down = np.arange(width, dtype=np.float32) + 0.5 - x, np.arange(height, dtype=np.float32) + 0.5 - y
-    distance = np.sqrt(across[None, :] ** 2 + down[:, None] ** 2)
-    edge = np.clip((radius * 0.995 - distance) / max(radius * 0.006, 1.0) + 0.5, 0, 1)
-    return cv2.multiply(frame, cv2.merge([edge, edge, edge]))
+    return cv2.warpAffine(picture, place, (width, height), flags=cv2.INTER_LINEAR)
 
 
 def add_noise(frame: np.ndarray, camera: Camera, rng: np.random.Generator) -> np.ndarray:
-    """Sensor noise, then uint8. One draw a pixel, shared by the channels in different shares: three cost 3 times."""
-    grain = rng.standard_normal(frame.shape[:2], dtype=np.float32) * camera.noise
-    noise = cv2.merge([grain * 0.8, grain, grain[::-1, ::-1] * 1.2])
-    return cv2.convertScaleAbs(cv2.max(cv2.add(frame, noise), 0))
+    """Sensor noise, then uint8. Normal quantiles of random bytes: six times faster than normal numbers."""
+    draws = np.frombuffer(rng.bytes(frame.size), np.uint8).reshape(frame.shape)
+    noise = cv2.LUT(draws, (NORMAL_QUANTILES * camera.noise).astype(np.float32))
+    return cv2.add(frame, noise, dtype=cv2.CV_8U)
 
 
 def draw_photograph(key: str, grade: int, size: int, seed: int) -> tuple[np.ndarray, list[Lesion]]:

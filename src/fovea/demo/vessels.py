@@ -22,9 +22,11 @@ class Vessel:
 
     def outline(self) -> np.ndarray:
         """The polygon (2n, 2) around the vessel."""
-        along = np.gradient(self.points, axis=0)
-        along /= np.maximum(np.hypot(along[:, 0], along[:, 1]), 1e-9)[:, None]
-        across = np.stack([-along[:, 1], along[:, 0]], axis=1) * self.half_widths[:, None]
+        along = np.empty_like(self.points)
+        along[1:-1] = self.points[2:] - self.points[:-2]
+        along[0], along[-1] = self.points[1] - self.points[0], self.points[-1] - self.points[-2]
+        reach = self.half_widths / np.maximum(np.hypot(along[:, 0], along[:, 1]), 1e-9)
+        across = np.stack([-along[:, 1] * reach, along[:, 0] * reach], axis=1)
         return np.concatenate([self.points + across, (self.points - across)[::-1]])
 
 
@@ -35,26 +37,36 @@ def fill(layer: np.ndarray, outline: np.ndarray, opacity: float) -> None:
     cv2.fillPoly(layer, [corners], 255 * opacity, cv2.LINE_AA, SUBPIXEL_BITS)
 
 
+def tapered(first: float, last: float, points: int) -> np.ndarray:
+    """Half-widths (n,) from the first to the last, and to nothing over the last few points."""
+    widths = first + np.arange(points) * ((last - first) / max(points - 1, 1))
+    ending = min(6, points)
+    widths[-ending:] *= np.linspace(0.95, 0.2, ending)
+    return widths
+
+
 def wander(rng: np.random.Generator, start: np.ndarray, heading: float, length: float, bend: float,
            restlessness: float) -> np.ndarray:
     """A curve (n, 2) from `start`: it turns by `bend` radians over its length, and at random."""
     steps = max(int(length / STEP), 3)
     turns = rng.normal(0, restlessness, steps)
-    headings = heading + np.linspace(0, bend, steps) + np.cumsum(turns) - np.linspace(0, turns.sum() / 2, steps)
-    strides = STEP * np.stack([np.cos(headings), np.sin(headings)], axis=1)
-    return start + np.cumsum(np.concatenate([np.zeros((1, 2)), strides]), axis=0)
+    headings = heading + np.cumsum(turns + (bend - turns.sum() / 2) / steps)
+    course = np.empty((steps + 1, 2))
+    course[0] = start
+    course[1:, 0], course[1:, 1] = STEP * np.cos(headings), STEP * np.sin(headings)
+    return np.cumsum(course, axis=0)
 
 
 def arcade(rng: np.random.Generator, disc: np.ndarray, fovea: np.ndarray, temporal: bool, up: int) -> np.ndarray:
     """The course (n, 2) of one main vessel of a left eye; `up` is -1 above the disc and 1 below."""
     if temporal:  # around the macula
-        corners = [disc, disc + [0.04, up * 0.16], disc + [0.19, up * 0.36], fovea + [-0.10, up * 0.52],
-                   fovea + [0.28, up * 0.50], fovea + [0.62, up * 0.34]]
+        corners = [disc + [0.02, 0], disc + [0.05, up * 0.16], disc + [0.19, up * 0.36], fovea + [-0.10, up * 0.52],
+                   fovea + [0.28, up * 0.48], fovea + [0.56, up * 0.34], fovea + [0.85, up * 0.30]]
     else:
-        corners = [disc, disc + [-0.05, up * 0.14], disc + [-0.16, up * 0.33], disc + [-0.34, up * 0.55],
+        corners = [disc - [0.02, 0], disc + [-0.06, up * 0.14], disc + [-0.16, up * 0.33], disc + [-0.34, up * 0.55],
                    disc + [-0.44, up * 0.85]]
     knots = np.array(corners)
-    knots[1:] += rng.normal(0, 0.02, (len(knots) - 1, 2)) * np.linspace(0.5, 2.0, len(knots) - 1)[:, None]
+    knots[1:] += rng.normal(0, 0.025, (len(knots) - 1, 2)) * np.linspace(0.5, 2.0, len(knots) - 1)[:, None]
     course = smooth_curve(knots)
     wobble = np.cumsum(rng.normal(0, 0.0035, course.shape), axis=0)
     return course + wobble - np.linspace(0, 1, len(wobble))[:, None] * wobble[-1] * 0.7
@@ -80,18 +92,18 @@ def inside(points: np.ndarray, fovea: np.ndarray) -> np.ndarray:
 def branches(rng: np.random.Generator, parent: Vessel, fovea: np.ndarray, depth: int) -> list[Vessel]:
     """The side vessels of a vessel, and theirs, down to `depth` generations."""
     grown: list[Vessel] = []
-    position, side = int(rng.integers(7, 14)), int(rng.choice([-1, 1]))
+    position, side = int(rng.integers(6, 14)), 1 if rng.random() < 0.5 else -1
     while depth and position < len(parent.points) - 3:
         along = parent.points[position + 1] - parent.points[position]
-        heading = np.arctan2(along[1], along[0]) + side * rng.uniform(0.5, 1.1)
-        length = rng.uniform(0.25, 0.6) * (0.55 + 0.25 * depth)
-        course = wander(rng, parent.points[position], heading, length, -side * rng.uniform(0.1, 0.9), 0.13)
+        heading = np.arctan2(along[1], along[0]) + side * rng.uniform(0.45, 0.95)
+        length = rng.uniform(0.22, 0.5) * (0.5 + 0.3 * depth)
+        course = wander(rng, parent.points[position], heading, length, -side * rng.uniform(0.2, 0.9), 0.10)
         course = inside(course, fovea)
         if len(course) > 4:
-            width = parent.half_widths[position] * rng.uniform(0.5, 0.8)
-            child = Vessel(course, np.linspace(width, max(width * 0.45, 0.0014), len(course)))
+            width = parent.half_widths[position] * rng.uniform(0.45, 0.72)
+            child = Vessel(course, tapered(width, max(width * 0.4, 0.0011), len(course)))
             grown += [child, *branches(rng, child, fovea, depth - 1)]
-        position, side = position + int(rng.integers(5, 13)), -side if rng.random() < 0.75 else side
+        position, side = position + int(rng.integers(7, 17)), -side if rng.random() < 0.75 else side
     return grown
 
 
@@ -102,5 +114,5 @@ def vessel_tree(rng: np.random.Generator, disc: np.ndarray, fovea: np.ndarray, h
         for up in (-1, 1):
             course = inside(arcade(rng, disc, fovea, temporal, up), fovea)
             width = half_width * (1.0 if temporal else 0.72) * rng.uniform(0.88, 1.12)
-            trunks.append(Vessel(course, np.linspace(width, width * 0.5, len(course))))
-    return trunks + [branch for trunk in trunks for branch in branches(rng, trunk, fovea, depth=3)]
+            trunks.append(Vessel(course, tapered(width, width * 0.45, len(course))))
+    return trunks + [branch for trunk in trunks for branch in branches(rng, trunk, fovea, depth=2)]

@@ -23,6 +23,12 @@ class Folders(Source):
     images: str
     split_folders: bool
 
+    @model_validator(mode="after")
+    def _one_split(self) -> "Folders":
+        if self.split_folders and self.split is not None:
+            raise ValueError("split: must be null with split_folders: true, where the folders give it")
+        return self
+
 
 class Pattern(Source):
     """Images below `images`, their label in the file name: the group `label` of the regular expression `pattern`."""
@@ -54,6 +60,15 @@ class Table(Source):
     split_column: str | int | None
     extension: str
 
+    @model_validator(mode="after")
+    def _consistent(self) -> "Table":
+        if self.split_column is not None and self.split is not None:
+            raise ValueError("split: must be null with split_column, which gives it")
+        for key in ("name_column", "label_column", "group_column", "split_column"):
+            if not self.header and isinstance(getattr(self, key), str):
+                raise ValueError(f"{key}: must be a number from 0, or null where allowed, because header is false")
+        return self
+
 
 class Lists(Source):
     """Two header-less files of the same length: one name a line, one label a line."""
@@ -66,10 +81,11 @@ class Lists(Source):
 
 
 class Arrays(Source):
-    """A `.npz` with `<split>_images` (n, h, w[, 3]) uint8 and `<split>_labels` (n,) or (n, 1); each `<split>` is given."""
+    """A `.npz` with `<split>_images` (n, h, w[, 3]) uint8 and `<split>_labels` (n,) or (n, 1); gives each `<split>`."""
 
     layout: Literal["arrays"]
     file: str
+    split: None
 
 
 AnySource = Annotated[Folders | Pattern | Table | Lists | Arrays, Field(discriminator="layout")]
@@ -117,7 +133,9 @@ class DatasetParams(Section):
 
 
 def _text(value: object) -> str:
-    return value if isinstance(value, str) else str(value).lower() if isinstance(value, bool) else str(value)
+    if isinstance(value, bool):
+        raise ValueError("write yes, no, on, off, true and false in quotes: YAML reads them as true or false")
+    return str(value)
 
 
 def _regular_expression(pattern: str, group: str) -> str:

@@ -80,9 +80,7 @@ def _yaml_location(loc: tuple[int | str, ...], values: Any) -> tuple[list[str], 
     keys: list[str] = []
     for position, part in enumerate(loc):
         last = position == len(loc) - 1
-        if isinstance(values, dict) and part in values:
-            values = values[part]
-        elif isinstance(values, list) and isinstance(part, int):
+        if (isinstance(values, dict) and part in values) or (isinstance(values, list) and isinstance(part, int)):
             values = values[part]
         elif not last:
             continue

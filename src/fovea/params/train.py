@@ -40,6 +40,8 @@ class TransformParams(Section):
 
 
 class Sgd(Section):
+    """Stochastic gradient descent; `weight_decay` times the weight is added to the gradient."""
+
     name: Literal["sgd"]
     momentum: Annotated[float, Field(ge=0, lt=1)]
     nesterov: bool
@@ -53,11 +55,15 @@ class Sgd(Section):
 
 
 class Adam(Section):
+    """adam adds `weight_decay` times the weight to the gradient, adamw takes it off the weight itself."""
+
     name: Literal["adam", "adamw"]
     weight_decay: NotNegative
 
 
 class Constant(Section):
+    """`lr` throughout."""
+
     name: Literal["constant"]
 
 
@@ -113,6 +119,8 @@ class PhaseParams(Section):
 
 
 class TrainParams(Section):
+    recipe: str | None
+    quick: bool
     seed: Annotated[int, Field(ge=0)]
     model: str
     weights: str

@@ -1,0 +1,150 @@
+"""The round field of a fundus photograph: found on a subsample of 128 to 255 px, in about a millisecond.
+
+Points on the rim come from the outermost bright pixels of each row and column. Those on the frame's edge are left
+out, because there the field is cut off. A circle through three of them that most others agree with (RANSAC, Fischler
+and Bolles 1981; the same draws for every image) is then fitted by least squares to those that agree.
+"""
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+DETAIL = 128          # px that the shorter side of the subsample has at least, if the image has them
+LEVELS = 4            # grey levels by which the field must be brighter than what surrounds it; twice as bright, too
+THRESHOLD = 0.12      # of the way from the surroundings to the field's median
+TRIPLES = 100
+VOTERS = 200          # points of the rim that vote on the triples; all of them are fitted
+AGREEMENT = 0.7       # share of the rim's points that must lie on the circle, or it is none
+TOLERANCE = (0.75, 0.012)  # px of the subsample, share of the radius: the larger one counts
+
+
+@dataclass(frozen=True)
+class Circle:
+    """Centre and radius in px of the image; pixel (0, 0) covers 0 to 1."""
+
+    x: float
+    y: float
+    radius: float
+
+    def times(self, factor: float) -> "Circle":
+        return Circle(self.x * factor, self.y * factor, self.radius * factor)
+
+
+def find_circle(image: np.ndarray) -> Circle | None:
+    """Field of view in RGB uint8 (h, w, 3), None if there is no dark surrounding or the field is not round.
+
+    A field that is squashed to an ellipse gives the circle around its visible part.
+    """
+    step = max(1, min(image.shape[:2]) // DETAIL)
+    small = image[step // 2 :: step, step // 2 :: step]
+    mask = field_mask(np.maximum(np.maximum(small[..., 0], small[..., 1]), small[..., 2]))
+    if mask is None:
+        return None
+    circle = fit_circle(rim_points(mask)) or around_ellipse(mask)
+    return circle.times(step) if circle is not None and is_filled(circle, mask) else None
+
+
+def field_mask(brightness: np.ndarray) -> np.ndarray | None:
+    """The largest bright part, bool (h, w), of uint8 (h, w); None if the corners are not dark."""
+    height, width = brightness.shape
+    if min(height, width) >= 96:
+        brightness = cv2.medianBlur(np.ascontiguousarray(brightness), 5)
+    dark = min(float(np.median(corner)) for corner in corners(brightness))
+    middle = brightness[height // 4 : height - height // 4, width // 4 : width - width // 4]
+    lit = middle[middle >= dark + LEVELS]
+    if lit.size < 0.1 * middle.size or (field := float(np.median(lit))) < 2 * dark:
+        return None
+    bright = (brightness > dark + THRESHOLD * (field - dark)).astype(np.uint8)
+    _, labels, stats, _ = cv2.connectedComponentsWithStats(bright, connectivity=4)
+    largest = 1 + int(stats[1:, cv2.CC_STAT_AREA].argmax())
+    mask: np.ndarray = labels == largest
+    return mask
+
+
+def corners(brightness: np.ndarray) -> list[np.ndarray]:
+    """Four patches of 1/28 of the sides."""
+    high, wide = (max(1, side // 28) for side in brightness.shape)
+    return [rows[:, part] for rows in (brightness[:high], brightness[-high:]) for part in np.s_[:wide, -wide:]]
+
+
+def rim_points(mask: np.ndarray) -> np.ndarray:
+    """Where the mask begins and ends in each row and column, but for the frame's edge: float64 (n, 2) of x, y."""
+    across = _ends(mask)
+    down = _ends(np.ascontiguousarray(mask.T))
+    return np.concatenate([across, down[:, ::-1]])
+
+
+def _ends(mask: np.ndarray) -> np.ndarray:
+    """First and last edges (position, row + 0.5) of each row that has any."""
+    rows = np.flatnonzero(mask.any(axis=1))
+    first = mask[rows].argmax(axis=1)
+    last = mask.shape[1] - mask[rows, ::-1].argmax(axis=1)
+    ends = np.stack([np.concatenate([first, last]), np.concatenate([rows, rows]) + 0.5], axis=1)
+    return ends[(ends[:, 0] > 0) & (ends[:, 0] < mask.shape[1])]
+
+
+def fit_circle(points: np.ndarray) -> Circle | None:
+    """Circle that at least `AGREEMENT` of points (n, 2) lie on; None if there is none."""
+    if len(points) < 12:
+        return None
+    voters = points[:: -(-len(points) // VOTERS)]
+    triples = np.random.default_rng(0).integers(0, len(voters), (TRIPLES, 3))
+    x, y, radius = _through(voters[triples])
+    best = _agree(voters, x[:, None], y[:, None], radius[:, None]).sum(axis=1).argmax()
+    on_rim = _agree(points, x[best], y[best], radius[best])
+    for _ in range(3):
+        if on_rim.sum() < AGREEMENT * len(points):
+            return None
+        circle = _least_squares(points[on_rim])
+        on_rim = _agree(points, circle.x, circle.y, circle.radius)
+    return circle
+
+
+def _through(triples: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Centres and radii of the circles through triples (n, 3, 2); far away where the points lie on a line."""
+    first = triples[:, 0]
+    second, third = triples[:, 1] - first, triples[:, 2] - first
+    area = 2 * (second[:, 0] * third[:, 1] - second[:, 1] * third[:, 0])
+    area[np.abs(area) < 1e-6] = 1e-6
+    squares = (second**2).sum(axis=1), (third**2).sum(axis=1)
+    x = (third[:, 1] * squares[0] - second[:, 1] * squares[1]) / area
+    y = (second[:, 0] * squares[1] - third[:, 0] * squares[0]) / area
+    return x + first[:, 0], y + first[:, 1], np.hypot(x, y)
+
+
+def _agree(points: np.ndarray, x: np.ndarray | float, y: np.ndarray | float, radius: np.ndarray | float) -> np.ndarray:
+    off = np.abs(np.sqrt((points[:, 0] - x) ** 2 + (points[:, 1] - y) ** 2) - radius)
+    agree: np.ndarray = off <= np.maximum(TOLERANCE[0], TOLERANCE[1] * radius)
+    return agree
+
+
+def _least_squares(points: np.ndarray) -> Circle:
+    """Kasa 1976: linear in 2x, 2y and r^2 - x^2 - y^2. By the normal equations: lstsq would start BLAS's threads."""
+    middle = points.mean(axis=0)
+    local = points - middle
+    equations = np.column_stack([local, np.ones(len(local))])
+    normal = np.einsum("ni,nj->ij", equations, equations) + 1e-9 * np.eye(3)
+    x, y, rest = np.linalg.solve(normal, np.einsum("ni,n->i", equations, (local**2).sum(axis=1)))
+    x, y = x / 2, y / 2
+    return Circle(float(x + middle[0]), float(y + middle[1]), float(np.sqrt(max(rest + x * x + y * y, 0.0))))
+
+
+def around_ellipse(mask: np.ndarray) -> Circle | None:
+    """Smallest circle as wide and as high as the mask's box, if the mask fills it as an ellipse would, cut or not."""
+    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
+    top, bottom, left, right = rows[0], rows[-1] + 1, columns[0], columns[-1] + 1
+    filled = mask.sum() / ((bottom - top) * (right - left))
+    if not 0.65 < filled < 0.97:  # an ellipse fills 0.785 of its box; a rectangle is no field
+        return None
+    return Circle(float(left + right) / 2, float(top + bottom) / 2, float(max(bottom - top, right - left)) / 2)
+
+
+def is_filled(circle: Circle, mask: np.ndarray) -> bool:
+    """Whether the circle is a sensible size, centred in the frame, and the visible part of it mostly bright."""
+    height, width = mask.shape
+    if not (0 < circle.x < width and 0 < circle.y < height and 0.1 < circle.radius / min(height, width) < 1.5):
+        return False
+    y, x = np.ogrid[0.5:height, 0.5:width]
+    inside = (x - circle.x) ** 2 + (y - circle.y) ** 2 < circle.radius**2
+    return bool(np.count_nonzero(mask & inside) > 0.5 * np.count_nonzero(inside))

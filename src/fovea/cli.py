@@ -1,0 +1,107 @@
+"""The `fovea` command: what is not a stage of the pipeline.
+
+Modules that take long to import are imported inside the commands, so that `fovea --help` is quick.
+"""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+from fovea.errors import UserError
+from fovea.params.section import read_sections
+
+RECIPES = Path("recipes")
+
+
+class OneLineErrors(TyperGroup):
+    """Ends a `UserError` with its one line and exit code 1; any other error keeps its traceback."""
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except UserError as error:
+            typer.echo(f"error: {error}", err=True)
+            raise typer.Exit(1) from None
+
+
+app = typer.Typer(
+    cls=OneLineErrors,
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="What is not a stage of the pipeline. The pipeline itself runs with `dvc repro`.",
+)
+
+
+@app.callback()
+def _options() -> None:
+    """Keeps `fovea <command>` as it is, however many commands there are."""
+
+
+@app.command()
+def recipe(
+    name: Annotated[str | None, typer.Argument(help="Name of the recipe, such as skin.")] = None,
+    show: Annotated[bool, typer.Option("--list", help="Show the recipes and change nothing.")] = False,
+    variant: Annotated[str | None, typer.Option(help="Variant of the recipe; its first one if left out.")] = None,
+    quick: Annotated[bool, typer.Option("--quick", help="Few epochs on small images: a trial on a CPU.")] = False,
+    params: Annotated[Path, typer.Option(help="File that is changed.")] = Path("params.yaml"),
+) -> None:
+    """Write the settings of a published piece of work into params.yaml, and show what changed."""
+    from fovea import recipes
+
+    if show or name is None:
+        _list_recipes()
+        return
+    found = recipes.read_recipe(name, RECIPES)
+    choice = recipes.choose(found, name, variant, quick)
+    changes = recipes.write_recipe(params, recipes.resolve(found, choice))
+    for change in changes or [f"{params} holds these settings already"]:
+        print(change)
+    _print_next_steps(found["layout"], Path("data/raw") / read_sections(params)["dataset"]["name"])
+
+
+def _list_recipes() -> None:
+    from fovea import recipes
+
+    for name in recipes.recipe_names(RECIPES):
+        found = recipes.read_recipe(name, RECIPES)
+        print(f"{name:<16}{found['summary']}")
+        if "variants" in found:
+            print(f"{'':<16}variants: {', '.join(found['variants'])}")
+
+
+def _print_next_steps(layout: str, folder: Path) -> None:
+    there = "is there" if folder.exists() else "is not there yet"
+    print(f"\nImage set: {folder} ({there})")
+    print("\n".join(f"  {line}" for line in layout.splitlines()))
+    print("Next: dvc repro")
+
+
+@app.command()
+def figures(
+    names: Annotated[list[str], typer.Argument(help="Experiments, branches, tags or commits with a finished run.")],
+    out: Annotated[Path, typer.Option(help="Folder for the PNG files.")] = Path("figures"),
+) -> None:
+    """Draw runs beside each other: accuracy per epoch, a figure for each network, and normalised confusion matrices."""
+    from fovea import published
+
+    experiments = [published.read_experiment(name) for name in names]
+    for path in published.write_figures(experiments, out):
+        print(path)
+
+
+@app.command()
+def export_predictions(
+    out: Annotated[Path, typer.Argument(help="CSV file that is written.")],
+    predictions: Annotated[Path, typer.Option(help="File that is read.")] = Path("reports/predictions.csv"),
+) -> None:
+    """Write the test part's predictions as img_path,label,predict with class numbers."""
+    from fovea import published
+
+    print(f"{out}: {published.export_predictions(predictions, out)} test images")
+
+
+if __name__ == "__main__":
+    app()

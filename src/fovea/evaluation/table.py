@@ -1,0 +1,28 @@
+"""The table of predictions: columns image, split, label, prediction and `p_<class>`, one row per image."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from fovea.errors import UserError
+
+
+def read_predictions(path: Path | str) -> pd.DataFrame:
+    """Read a table of predictions. Names stay text: a class may be called 0, 01, NA or null."""
+    text = {column: str for column in ("image", "split", "label", "prediction")}
+    return pd.read_csv(path, dtype=text, keep_default_na=False)
+
+
+def class_numbers(names: pd.Series, classes: list[str]) -> np.ndarray:
+    """int64 (n,): the index of each name in `classes`. Raises UserError naming the first that is none of them."""
+    numbers = pd.Index(classes).get_indexer(pd.Index(names))
+    if (numbers < 0).any():
+        unknown = names.iloc[int(np.argmax(numbers < 0))]
+        raise UserError(f"predictions: {names.name} {unknown!r} is none of the classes {', '.join(classes)}")
+    return numbers.astype(np.int64)
+
+
+def probabilities(predictions: pd.DataFrame, classes: list[str]) -> np.ndarray:
+    """float64 (n, classes): the probability of each class, in the order of `classes`."""
+    return predictions[[f"p_{name}" for name in classes]].to_numpy(np.float64)

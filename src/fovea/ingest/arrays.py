@@ -1,0 +1,60 @@
+"""Images as arrays of one `.npz` file, as MedMNIST publishes them: `<split>_images` and `<split>_labels`."""
+
+import zipfile
+import zlib
+from pathlib import Path
+
+import numpy as np
+
+from fovea.errors import UserError
+from fovea.ingest.digest import array_digest
+from fovea.ingest.entry import Entry, Facts
+
+IMAGES, LABELS = "_images", "_labels"
+
+
+def read_arrays(root: Path, file: str, key: str) -> list[Entry]:
+    """Entries `<file>!<split>/<position>` with their facts. Holds one part's images in memory at a time.
+
+    Raises UserError if the file is missing or no `.npz`, or if its arrays do not fit together.
+    """
+    path = root / file
+    if not path.is_file():
+        raise UserError(f"{key}.file: {path} does not exist; put the .npz there or correct the name")
+    try:
+        with np.load(path, allow_pickle=False) as arrays:
+            parts = [name.removesuffix(IMAGES) for name in arrays if name.endswith(IMAGES)]
+            if not parts:
+                raise UserError(f"{key}.file: {path} holds no <split>{IMAGES}, only {', '.join(arrays) or 'nothing'}")
+            return [entry for part in parts for entry in _read_part(arrays, file, part, f"{key}.file: {path}")]
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error, AttributeError, TypeError) as error:
+        raise UserError(f"{key}.file: {path} cannot be read as .npz ({error}); fetch it again") from None
+
+
+def load_images(path: Path, part: str) -> np.ndarray:
+    """`<part>_images` of an `.npz` file: (n, h, w) or (n, h, w, 1 or 3), uint8."""
+    with np.load(path, allow_pickle=False) as arrays:
+        images: np.ndarray = arrays[part + IMAGES]
+    return images
+
+
+def _read_part(arrays: "np.lib.npyio.NpzFile", file: str, part: str, where: str) -> list[Entry]:
+    if part + LABELS not in arrays:
+        raise UserError(f"{where} holds {part}{IMAGES} but no {part}{LABELS}")
+    images, labels = arrays[part + IMAGES], arrays[part + LABELS]
+    if images.dtype != np.uint8 or images.ndim not in (3, 4) or (images.ndim == 4 and images.shape[3] not in (1, 3)):
+        raise UserError(f"{where}: {part}{IMAGES} is {images.dtype} {images.shape}, must be uint8 (n, h, w[, 1 or 3])")
+    if labels.size != len(images):
+        raise UserError(f"{where}: {part}{LABELS} {labels.shape} must hold one label for each of {len(images)} images")
+    return [
+        Entry(f"{file}!{part}/{position}", _label(label), given=part, facts=_facts(pixels))
+        for position, (pixels, label) in enumerate(zip(images, labels.reshape(-1).tolist(), strict=True))
+    ]
+
+
+def _facts(pixels: np.ndarray) -> Facts:
+    return Facts(array_digest(pixels), pixels.nbytes, pixels.shape[1], pixels.shape[0], "array")
+
+
+def _label(value: object) -> str:
+    return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)

@@ -1,0 +1,74 @@
+"""From what a layout writes to our terms: one entry per row, class, group and part by the rules of `dataset`."""
+
+import posixpath
+import re
+import sys
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
+
+from fovea.errors import UserError
+from fovea.ingest.entry import Entry
+from fovea.params.dataset import DatasetParams
+
+
+def in_our_terms(entries: Iterable[Entry], dataset: DatasetParams) -> list[Entry]:
+    """Entries with class, group and given split as `dataset` says; unusable ones with a reason.
+
+    Raises UserError for a given split that `dataset.splits` does not name, and a `dataset.group` that matches nothing.
+    """
+    named = [_named(entry, dataset) for entry in _without_repeats(entries)]
+    if dataset.group is not None:
+        _require_groups(named, dataset.group)
+    return named
+
+
+def _without_repeats(entries: Iterable[Entry]) -> Iterator[Entry]:
+    """The first entry of each image, the others with a reason. Where they contradict each other, none is the first."""
+    by_image: dict[str, list[Entry]] = defaultdict(list)
+    for entry in entries:
+        by_image[entry.image].append(entry)
+    for first, *others in by_image.values():
+        if all(other == first for other in others):
+            yield first
+            yield from (replace(other, reason="duplicate identifier: named before") for other in others)
+        else:
+            reason = "duplicate identifier: with different labels, groups or splits"
+            yield from (replace(entry, reason=reason) for entry in (first, *others))
+
+
+def _named(entry: Entry, dataset: DatasetParams) -> Entry:
+    label = None if entry.label is None else dataset.labels.get(entry.label, entry.label)
+    reason = entry.reason
+    if reason is None and dataset.classes and label not in dataset.classes:
+        reason = f"label outside dataset.classes: {label}"
+    group = entry.group or _group(entry.image, dataset.group)
+    return replace(entry, label=label, group=group, given=_given(entry.given, dataset.splits), reason=reason)
+
+
+def _group(image: str, pattern: str | None) -> str | None:
+    if pattern is None:
+        return None
+    # The rule of .gitignore: a pattern with a slash is meant for the whole address.
+    match = re.search(pattern, image if "/" in pattern else posixpath.basename(image))
+    return match["group"] or None if match else None
+
+
+def _given(written: str | None, splits: Mapping[str, str] | None) -> str | None:
+    if written is None or splits is None:
+        return None
+    if written not in splits:
+        raise UserError(f"dataset.splits: the set gives the split {written}, which is not among {', '.join(splits)}; "
+                        f"add it, such as {{{written}: test}}, or set splits: null to ignore given splits")
+    return splits[written]
+
+
+def _require_groups(entries: list[Entry], pattern: str) -> None:
+    usable = [entry for entry in entries if entry.reason is None]
+    without = sorted(entry.image for entry in usable if entry.group is None)
+    if not without:
+        return
+    if len(without) == len(usable):
+        raise UserError(f"dataset.group: {pattern} matches no image, not even {without[0]}; correct it or set null")
+    print(f"warning: dataset.group: {pattern} does not match {len(without)} of {len(usable)} images, such as "
+          f"{without[0]}; each of these is a group of its own", file=sys.stderr)

@@ -1,0 +1,54 @@
+"""Small copies of cached images, as data URIs that need no file beside the page."""
+
+import base64
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import pandas as pd
+import simplejpeg
+
+from fovea.cache.read import Cache
+
+SIDE = 192     # px, of a small copy: twice what most screens show, for dense ones
+QUALITY = 80   # of the JPEG; about 7 kB a fundus photograph
+
+
+@dataclass(frozen=True)
+class Picture:
+    image: str
+    label: str
+    uri: str
+
+
+def data_uri(pixels: np.ndarray) -> str:
+    """RGB uint8 (size, size, 3) as a JPEG data URI, at most SIDE px."""
+    if pixels.shape[0] > SIDE:
+        pixels = cv2.resize(pixels, (SIDE, SIDE), interpolation=cv2.INTER_AREA)
+    encoded = simplejpeg.encode_jpeg(np.ascontiguousarray(pixels), quality=QUALITY, colorspace="RGB")
+    return "data:image/jpeg;base64," + base64.b64encode(encoded).decode("ascii")
+
+
+def pictures(cache: Cache, rows: np.ndarray) -> list[Picture]:
+    """The cached rows, in the order given."""
+    if not len(rows):
+        return []
+    index = cache.index.iloc[rows]
+    pixels = cache.take(rows)
+    return [Picture(image, label, data_uri(one))
+            for image, label, one in zip(index["image"], index["label"], pixels, strict=True)]
+
+
+def examples(cache: Cache, label: str, count: int) -> list[Picture]:
+    """`count` training images of a class. The cache is ordered by digest, so that even steps are a fair draw."""
+    index = cache.index
+    rows = np.flatnonzero((index["split"] == "train") & (index["variant"] == 0) & (index["label"] == label))
+    even = np.linspace(0, len(rows) - 1, min(count, len(rows))).round().astype(int)
+    return pictures(cache, rows[even])
+
+
+def originals(cache: Cache, images: pd.Series) -> list[Picture]:
+    """The images of these names, in this order."""
+    rows = np.flatnonzero(cache.index["variant"] == 0)
+    places = pd.Series(rows, index=cache.index["image"].iloc[rows])
+    return pictures(cache, places.loc[images].to_numpy())

@@ -1,0 +1,149 @@
+"""One training being recorded: its points in batches, its files, its end. Without MLflow, whose client is passed in."""
+
+import signal
+import sys
+import textwrap
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType, TracebackType
+from typing import Any, Self
+
+from fovea import store
+from fovea.provenance import scrub
+
+Artifacts = Mapping[str, Sequence[Path | str]]  # folder within the run, "" for its root: files, or folders
+Point = tuple[str, float, int, int]             # curve, value, Unix time in ms, step
+
+SECONDS_BETWEEN_WRITES = 10.0
+POINTS_IN_A_WRITE = 1000  # MLflow takes 70 to 100 ms for as many, and no more at once
+
+
+class TrainingRun:
+    """One training in MLflow. `with start_training(...) as run:` ends it FINISHED, or FAILED after any exception.
+
+    `id` is None where the store can't be used; every method then does nothing.
+    """
+
+    def __init__(
+        self,
+        client: Any = None,
+        run_id: str | None = None,
+        write: Callable[[Any, str, Sequence[Point]], None] | None = None,
+        written: Mapping[str, int] | None = None,
+    ) -> None:
+        self.id = run_id
+        self._client = client
+        self._write = write
+        self._written = written or {}  # last step of each curve, in a run that is resumed
+        self._points: list[Point] = []
+        self._writer = ThreadPoolExecutor(max_workers=1, thread_name_prefix="mlflow")
+        self._writing: Future[None] | None = None
+        self._next_write = time.monotonic() + SECONDS_BETWEEN_WRITES
+
+    def log(self, values: Mapping[str, float | None], step: int) -> None:
+        """Add a point to each curve named in `values`, None excepted. Costs microseconds: a thread writes batches.
+
+        `step` is the epoch for `train_*`, `val_*` and `lr`, and the samples seen so far for `train/*`.
+        """
+        if self.id is None:
+            return
+        now = int(time.time() * 1000)
+        for name, value in values.items():
+            if value is not None and step > self._written.get(name, -1):
+                self._points.append((name, float(value), now, step))
+        due = len(self._points) >= POINTS_IN_A_WRITE or time.monotonic() > self._next_write
+        if due and (self._writing is None or self._writing.done()):
+            self._next_write = time.monotonic() + SECONDS_BETWEEN_WRITES
+            self._writing = self._writer.submit(self._write_points)
+
+    def _write_points(self) -> None:
+        """Points that fail stay for the next attempt; MLflow keeps a point that comes twice, at the same time, once."""
+        while batch := self._points[:POINTS_IN_A_WRITE]:
+            with going_on("the curves"):
+                self._write(self._client, self.id, batch)  # type: ignore[misc, arg-type]
+                del self._points[: len(batch)]  # only this thread takes away, the other one only appends
+                continue
+            return
+
+    def log_artifacts(self, artifacts: Artifacts) -> None:
+        """Store files with the run, such as {"model": ["models/model.pt"]}. Returns when they are there."""
+        if self.id is not None:
+            with going_on("the files of the run"):
+                store_files(self._client, self.id, artifacts)
+
+    def finish(self) -> None:
+        """Write the points that are left and mark the run FINISHED."""
+        self._end("FINISHED")
+
+    def fail(self, reason: str) -> None:
+        """Mark the run FAILED. `reason` is an exception's type, not its message, which may hold what is private."""
+        self._end("FAILED", reason)
+
+    def _end(self, status: str, reason: str | None = None) -> None:
+        if self.id is None:
+            return
+        self._writer.submit(self._write_points)
+        self._writer.shutdown()
+        with going_on("the end of the run"):
+            if reason:
+                self._client.set_tag(self.id, "fovea.error", reason)
+            self._client.set_terminated(self.id, status)
+
+    def __enter__(self) -> Self:
+        if threading.current_thread() is threading.main_thread() and signal.getsignal(signal.SIGTERM) == signal.SIG_DFL:
+            signal.signal(signal.SIGTERM, _terminate)  # by default Python ends at once, and the run is RUNNING for ever
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if kind is None:
+            self.finish()
+        else:
+            self.fail("SIGTERM" if kind is _Terminated else kind.__name__)
+        if signal.getsignal(signal.SIGTERM) is _terminate:
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+
+class _Terminated(SystemExit):
+    """SIGTERM as an exception, which unwinds `with` blocks."""
+
+
+def _terminate(number: int, frame: FrameType | None) -> None:
+    raise _Terminated(128 + number)
+
+
+def store_files(client: Any, run_id: str, artifacts: Artifacts) -> None:
+    for folder, paths in artifacts.items():
+        for path in paths:
+            client.log_artifact(run_id, str(path), folder or None)
+
+
+_warned: set[str] = set()
+
+
+@contextmanager
+def going_on(what: str) -> Iterator[None]:
+    """Turn any failure inside into one line on stderr, once in a process for each `what`."""
+    try:
+        yield
+    except Exception as error:  # noqa: BLE001  whatever MLflow, SQLAlchemy, requests or the disk raise
+        if what not in _warned:
+            _warned.add(what)
+            uri = store.store_uri()
+            print(
+                f"warning: MLflow: {what} could not be recorded in {scrub(uri)} ({_reason(error)}); "
+                f"{store.advice(uri)}. The results are complete without it",
+                file=sys.stderr,
+            )
+
+
+def _reason(error: Exception) -> str:
+    text = " ".join(scrub(str(error)).split())
+    if "Max retries exceeded" in text:  # requests nests four messages in one
+        return "it does not answer"
+    return textwrap.shorten(text, 240, placeholder=" ...") or type(error).__name__

@@ -1,0 +1,176 @@
+"""Which image is for training, for validation, for the test: exact shares per class, groups whole, stable.
+
+The unit that is drawn is the group, or the file's digest where an image has no group, so that identical files stay
+together. Units are taken in the order of a hash of their own name and the seed. No state and no order of files is
+involved, so a unit's side depends on the others only through the number of images that each class must give.
+"""
+
+from collections.abc import Sequence
+from fractions import Fraction
+from hashlib import blake2b
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from fovea.errors import UserError
+from fovea.params.split import SplitParams
+
+PARTS = ("train", "val", "test")
+WINDOW = 100  # kinds of units on either side of the boundary that the repair looks at: at most 10,000 swaps a step
+
+
+def split_images(manifest: pd.DataFrame, params: SplitParams) -> pd.DataFrame:
+    """Part of every image: columns image, split ("train" | "val" | "test"), rows and attrs as in `manifest`.
+
+    A given test or val part stays as it is, even where groups straddle it, which `audit` counts. What is not given is
+    drawn from the rest. Raises UserError if a class cannot have an image in train and in each part that is drawn.
+    """
+    units = unit_of(manifest)
+    part = _given_parts(manifest)
+    wanted = {"test": params.test, "val": params.val}
+    drawn = [name for name, share in wanted.items() if share and not (part == name).any()]
+    _require_enough_units(manifest, units, part, drawn)
+    for position, name in enumerate(drawn):
+        pool = np.flatnonzero(part == "train")
+        chosen = draw(units[pool], manifest["target"].to_numpy()[pool], len(manifest.attrs["classes"]),
+                      wanted[name], f"{params.seed}:{name}", keep=len(drawn) - position)
+        part[pool[chosen]] = name
+    _require_all_classes(manifest, part, ["train", *drawn])
+    split = pd.DataFrame({"image": manifest["image"], "split": pd.Series(part, index=manifest.index, dtype="str")})
+    split.attrs = manifest.attrs
+    return split
+
+
+def summarise(manifest: pd.DataFrame, split: pd.DataFrame) -> dict[str, Any]:
+    """Counts for reports/split.json: images of each class in each part, images and groups of each part."""
+    rows = {part: manifest[split["split"] == part] for part in PARTS}
+    return {
+        **{part: _class_counts(rows[part], manifest.attrs["classes"]) for part in PARTS},
+        "images": {part: len(rows[part]) for part in PARTS},
+        "groups": {part: int(rows[part]["group"].nunique()) for part in PARTS},
+    }
+
+
+def audit(manifest: pd.DataFrame, split: pd.DataFrame) -> dict[str, int]:
+    """Sets of identical files: how many, with different labels, in several parts; and groups in several parts."""
+    content = manifest.assign(split=split["split"]).groupby("digest")
+    several = content.size() > 1
+    return {
+        "identical_files": int(several.sum()),
+        "conflicting_labels": int((content["label"].nunique() > 1).sum()),
+        "across_parts": int((content["split"].nunique() > 1).sum()),
+        "groups_across_parts": int((split["split"].groupby(manifest["group"]).nunique() > 1).sum()),
+    }
+
+
+def _class_counts(rows: pd.DataFrame, classes: Sequence[str]) -> dict[str, int]:
+    counts = np.bincount(rows["target"], minlength=len(classes)).tolist()
+    return dict(zip(classes, counts, strict=True))
+
+
+def unit_of(manifest: pd.DataFrame) -> np.ndarray:
+    """(n,) object: name of what must not straddle, the group or else the digest of the file."""
+    group, digest = manifest["group"].astype(object), manifest["digest"].astype(object)
+    return group.where(group.notna(), digest).to_numpy()
+
+
+def draw(
+    units: np.ndarray, targets: np.ndarray, classes: int, share: float, purpose: str, keep: int
+) -> np.ndarray:
+    """(n,) bool: images of whole `units` (n,) that make up `share` of each class of `targets` (n,), rounded half up.
+
+    A class gives at least one image and keeps at least `keep`. Units are taken in the order of their hash while no
+    class exceeds its number; then single units and pairs near the boundary are exchanged as long as the sum over
+    classes of deviation^2 / number falls, because whole units cannot always hit every number.
+    """
+    codes, names = pd.factorize(units)
+    order = np.argsort(np.array([_rank(purpose, name) for name in names], dtype=np.uint64))
+    counts = np.zeros((len(names), classes), dtype=np.int64)
+    np.add.at(counts, (codes, targets), 1)
+    wanted = np.array([_number(int(total), share, keep) for total in counts.sum(axis=0)])
+    contents, kinds = np.unique(counts[order], axis=0, return_inverse=True)  # units alike in content are one kind
+    kinds = kinds.reshape(-1)
+    taken = np.zeros(len(names), dtype=bool)
+    taken[order] = _repaired(contents, kinds, _greedy(contents, kinds, wanted), wanted)
+    return taken[codes]
+
+
+def _rank(purpose: str, name: str) -> int:
+    return int.from_bytes(blake2b(f"{purpose}:{name}".encode(), digest_size=8).digest())
+
+
+def _number(total: int, share: float, keep: int) -> int:
+    """Images of a class to draw. Shares are decimals: 0.29 of 50 is 14.5, not 14.499999."""
+    rounded = int(Fraction(str(share)) * total + Fraction(1, 2))
+    return max(0, min(max(rounded, 1), total - keep))
+
+
+def _greedy(contents: np.ndarray, kinds: np.ndarray, wanted: np.ndarray) -> np.ndarray:
+    """(units,) bool: each unit in turn, unless a class would exceed `wanted` (classes,).
+
+    `kinds` (units,) is the row of `contents` (kinds, classes) that holds the unit's number of images.
+    """
+    left = wanted.tolist()
+    images = [[(target, row[target]) for target in np.flatnonzero(row).tolist()] for row in contents]
+    taken = np.zeros(len(kinds), dtype=bool)
+    for unit, kind in enumerate(kinds.tolist()):
+        if all(left[target] >= count for target, count in images[kind]):
+            taken[unit] = True
+            for target, count in images[kind]:
+                left[target] -= count
+    return taken
+
+
+def _repaired(contents: np.ndarray, kinds: np.ndarray, taken: np.ndarray, wanted: np.ndarray) -> np.ndarray:
+    """`taken`, with a unit exchanged for another, added or removed as long as that brings the classes nearer."""
+    weight = 1 / np.maximum(wanted, 1)
+    nothing = np.zeros((1, contents.shape[1]), dtype=np.int64)
+    missing = wanted - contents[kinds[taken]].sum(axis=0)
+    while missing.any():
+        into = _first_of_each_kind(kinds, np.flatnonzero(~taken))
+        out = _first_of_each_kind(kinds, np.flatnonzero(taken)[::-1])
+        gain, loss = (np.vstack([contents[kinds[units]], nothing]) for units in (into, out))
+        change = gain[:, None] - loss[None]
+        cost = ((missing - change) ** 2 @ weight).round(9)
+        best = np.unravel_index(np.argmin(cost), cost.shape)
+        if cost[best] >= cost[-1, -1]:  # the last row and column stand for no unit
+            break
+        taken[into[best[0] : best[0] + 1]] = True
+        taken[out[best[1] : best[1] + 1]] = False
+        missing = missing - change[best]
+    return taken
+
+
+def _first_of_each_kind(kinds: np.ndarray, units: np.ndarray) -> np.ndarray:
+    """The first unit of each kind among `units`, at most WINDOW of them: those nearest to the boundary."""
+    first = np.sort(np.unique(kinds[units], return_index=True)[1])
+    found: np.ndarray = units[first[:WINDOW]]
+    return found
+
+
+def _given_parts(manifest: pd.DataFrame) -> np.ndarray:
+    given = manifest["given_split"].astype(object)
+    return given.where(given.notna(), "train").to_numpy(dtype=object, copy=True)
+
+
+def _require_enough_units(manifest: pd.DataFrame, units: np.ndarray, part: np.ndarray, drawn: Sequence[str]) -> None:
+    parts = ["train", *drawn]
+    pool = manifest[part == "train"]
+    distinct = _class_counts(pool[~pd.DataFrame({"target": pool["target"], "unit": units[pool.index]}).duplicated()],
+                             manifest.attrs["classes"])
+    images = _class_counts(pool, manifest.attrs["classes"])
+    for label, count in distinct.items():
+        if count < len(parts):
+            alternative = ", or set split.val: 0" if "val" in drawn else ""
+            raise UserError(f"split: class {label} has {images[label]} images in {count} groups or distinct files, too "
+                            f"few to draw {', '.join(parts)}; add images, or merge it through dataset.labels"
+                            + alternative)
+
+
+def _require_all_classes(manifest: pd.DataFrame, part: np.ndarray, parts: Sequence[str]) -> None:
+    for name in parts:
+        for label, count in _class_counts(manifest[part == name], manifest.attrs["classes"]).items():
+            if count == 0:
+                raise UserError(f"split: class {label} gets no image in {name}, because its groups also hold other "
+                                "classes; add images of that class, or merge it through dataset.labels")

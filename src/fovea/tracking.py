@@ -1,0 +1,201 @@
+"""Runs in MLflow; the only module that imports it. No failure here stops a stage: it warns and goes on.
+
+One run per training, opened by `start_training`. Each distinct evaluation of it is a child run, `log_evaluation` and
+`log_report`; the run itself shows the latest. The files that DVC versions are the truth, the runs a view of them.
+
+MLflow is imported inside the functions: it takes 2.5 to 5 s.
+"""
+
+import logging
+import os
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from fovea import provenance, store
+from fovea.run import Artifacts, Point, TrainingRun, going_on, store_files
+from fovea.store import ui_command
+
+__all__ = ["Artifacts", "TrainingRun", "log_evaluation", "log_report", "start_training", "ui_command"]
+
+RECORDED_SECTIONS = ("dataset", "ingest", "split", "augment", "train", "machine")
+LARGEST_BATCH = 1000                               # points that MLflow takes at once
+LARGEST_BATCH_OF_PARAMS = 100
+LONGEST_DIGEST = 36                                # of an input: an md5 with ".dir" is just as long
+SHOWN = {"test": "test", "val": "val_best"}        # part of metrics.json: its name in MLflow
+UI_OF_TRAINING = {"mlflow.experimentKind": "custom_model_development"}  # by default the UI opens on language models
+EVALUATION, LATEST, PARENT = "fovea.evaluation", "fovea.latest_evaluation", "mlflow.parentRunId"
+
+
+def start_training(
+    sections: Mapping[str, Any],
+    *,
+    data: Path | str,
+    digest: str,
+    device: str,
+    tags: Mapping[str, str] | None = None,
+    resume: str | None = None,
+) -> TrainingRun:
+    """Open the run of a training.
+
+    `sections` is all of params.yaml as `read_sections` gives it; `data` the folder of the image set relative to the
+    project, whose last part is its name; `digest` the manifest's. `resume` is the id of a run that was killed: it goes
+    on, and points up to the last step of each of its curves are not logged again.
+    """
+    with going_on("this training"):
+        client = _connect()
+        known = _reopen(client, resume) if resume else None
+        return known or _create(client, sections, Path(data), digest, {"device": device, **(tags or {})})
+    return TrainingRun()
+
+
+def _create(client: Any, sections: Mapping[str, Any], data: Path, digest: str, tags: dict[str, str]) -> TrainingRun:
+    root = provenance.workspace_root()
+    version = provenance.dvc_md5(data, root)
+    facts = provenance.git_facts(root) | provenance.experiment_tags() | provenance.version_tags() | tags
+    facts |= {"dataset.name": data.name, "dataset.digest": digest} | ({"dataset.md5": version} if version else {})
+    facts |= {"mlflow.source.type": "LOCAL", "mlflow.source.name": Path(sys.argv[0]).name}
+    facts |= {"mlflow.source.git.commit": facts["git.commit"]} if "git.commit" in facts else {}
+    name = f"{data.name}-{sections['train']['model']}{'-quick' if tags.get('fovea.quick') == 'true' else ''}"
+    run_id = client.create_run(_experiment(client), tags={tag: provenance.scrub(facts[tag]) for tag in facts}).info.run_id
+    with going_on("the parameters"):  # from here on there is a run, which the stages after this one need
+        client.update_run(run_id, name=facts.get("dvc.experiment") or f"{name}-{run_id[:6]}")
+        _log_params(client, run_id, {name: sections[name] for name in RECORDED_SECTIONS if name in sections})
+        _log_input(client, run_id, data, (version or digest)[:LONGEST_DIGEST])
+    return TrainingRun(client, run_id, _write_points)
+
+
+def _reopen(client: Any, run_id: str) -> TrainingRun | None:
+    """The run as RUNNING again; None if it is not in this store, or deleted."""
+    from mlflow import MlflowException
+
+    try:
+        run = client.get_run(run_id)
+        client.update_run(run_id, status="RUNNING")
+    except MlflowException as error:
+        if error.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
+            return None
+        raise
+    if "fovea.error" in run.data.tags:
+        client.delete_tag(run_id, "fovea.error")
+    written = {name: max(point.step for point in client.get_metric_history(run_id, name)) for name in run.data.metrics}
+    return TrainingRun(client, run_id, _write_points, written)
+
+
+def log_evaluation(
+    run_id: str | None, metrics: Mapping[str, Any], params: Mapping[str, Any], artifacts: Artifacts | None = None
+) -> str | None:
+    """Record an evaluation as a child of run `run_id` and show it on that run; returns the child's id.
+
+    `metrics` is metrics.json, `params` the section `evaluate`; together they are the key: the same evaluation is
+    recorded once, whenever it comes. The run shows `test/*` and `val_best/*` of the latest and stays as it ended.
+    """
+    return _evaluation(run_id, metrics, params, artifacts or {}, {})
+
+
+def log_report(
+    run_id: str | None, metrics: Mapping[str, Any], params: Mapping[str, Any], artifacts: Artifacts
+) -> str | None:
+    """Store the report with the evaluation that it shows, and with run `run_id`, in place of an earlier one."""
+    return _evaluation(run_id, metrics, params, artifacts, artifacts)
+
+
+def _evaluation(
+    run_id: str | None, metrics: Mapping[str, Any], params: Mapping[str, Any], artifacts: Artifacts, shown: Artifacts
+) -> str | None:
+    if run_id is None:
+        print("warning: MLflow: the training was not recorded, so neither is its evaluation", file=sys.stderr)
+        return None
+    values = provenance.flatten_metrics({SHOWN.get(part, part): metrics[part] for part in metrics})
+    with going_on("this evaluation"):
+        client = _connect()
+        parent = client.get_run(run_id)
+        key = provenance.digest_of([metrics, params])
+        child = _child(client, parent, key)
+        if child.info.status != "FINISHED":
+            _log_params(client, child.info.run_id, {"evaluate": params})
+            _log_values(client, child.info.run_id, values)
+            client.set_terminated(child.info.run_id)
+        store_files(client, child.info.run_id, artifacts)
+        _show_latest(client, parent, key, values)
+        store_files(client, run_id, shown)
+        return str(child.info.run_id)
+    return None
+
+
+def _child(client: Any, parent: Any, key: str) -> Any:
+    """The run of the evaluation `key`, found again or created."""
+    same = f"tags.`{PARENT}` = '{parent.info.run_id}' and tags.`{EVALUATION}` = '{key}'"
+    found = client.search_runs([parent.info.experiment_id], same, max_results=1)
+    tags = {PARENT: parent.info.run_id, EVALUATION: key}
+    return found[0] if found else client.create_run(parent.info.experiment_id, tags=tags, run_name=f"evaluation-{key[:6]}")
+
+
+def _show_latest(client: Any, parent: Any, key: str, values: Mapping[str, float]) -> None:
+    """Give the parent the metrics `values`. MLflow deletes none, so one that only an earlier evaluation had gets NaN."""
+    if parent.data.tags.get(LATEST) == key:
+        return
+    prefixes = tuple(f"{name}/" for name in SHOWN.values())
+    gone = {name: float("nan") for name in parent.data.metrics if name.startswith(prefixes) and name not in values}
+    _log_values(client, parent.info.run_id, {**values, **gone})
+    client.set_tag(parent.info.run_id, LATEST, key)
+
+
+def _log_params(client: Any, run_id: str, sections: Mapping[str, Any]) -> None:
+    from mlflow.entities import Param
+
+    params = [Param(name, value) for name, value in provenance.flatten_params(sections).items()]
+    for first in range(0, len(params), LARGEST_BATCH_OF_PARAMS):
+        client.log_batch(run_id, params=params[first : first + LARGEST_BATCH_OF_PARAMS])
+
+
+def _write_points(client: Any, run_id: str, points: Sequence[Point]) -> None:
+    from mlflow.entities import Metric
+
+    for first in range(0, len(points), LARGEST_BATCH):
+        client.log_batch(run_id, metrics=[Metric(*point) for point in points[first : first + LARGEST_BATCH]])
+
+
+def _log_values(client: Any, run_id: str, values: Mapping[str, float]) -> None:
+    now = int(time.time() * 1000)
+    _write_points(client, run_id, [(name, value, now, 0) for name, value in values.items()])
+
+
+def _log_input(client: Any, run_id: str, data: Path, digest: str) -> None:
+    from mlflow.entities import Dataset, DatasetInput, InputTag
+
+    source = provenance.text_of({"uri": data.as_posix()})
+    dataset = Dataset(name=data.name, digest=digest, source_type="local", source=source)
+    client.log_inputs(run_id, [DatasetInput(dataset, [InputTag("mlflow.data.context", "training")])])
+
+
+def _connect() -> Any:
+    """A client whose store is there and answers."""
+    for name, value in store.ENVIRONMENT.items():
+        os.environ.setdefault(name, value)
+    logging.getLogger("urllib3.connectionpool").setLevel(logging.ERROR)  # it announces each retry
+    from mlflow import MlflowClient
+
+    uri = store.store_uri()
+    with store.exclusive(uri):
+        client = MlflowClient(tracking_uri=uri, registry_uri=uri)
+        client.search_experiments(max_results=1)  # creates the tables of a new database
+    return client
+
+
+def _experiment(client: Any) -> str:
+    """Id of the experiment MLFLOW_EXPERIMENT_NAME, or "fovea"; created if it is not there."""
+    from mlflow import MlflowException
+
+    name = os.environ.get("MLFLOW_EXPERIMENT_NAME") or "fovea"
+    found = client.get_experiment_by_name(name)
+    if found is None:
+        try:
+            return str(client.create_experiment(name, store.artifact_location(store.store_uri()), UI_OF_TRAINING))
+        except MlflowException:  # another process was faster
+            found = client.get_experiment_by_name(name)
+            if found is None:
+                raise
+    return str(found.experiment_id)

@@ -1,0 +1,42 @@
+"""Predict the validation and test images once, and compute every figure from the saved predictions.
+
+    python stages/evaluate.py
+
+Reads data/cache/, models/ and mlflow_run.json; writes reports/predictions.csv, reports/metrics.json and
+reports/plots/, and shows the figures in the MLflow run.
+"""
+
+from fovea import tracking
+from fovea.cache.read import Cache
+from fovea.errors import report_user_errors
+from fovea.evaluation.curves import write_plots
+from fovea.evaluation.metrics import score_parts
+from fovea.evaluation.predict import predict
+from fovea.evaluation.table import read_predictions
+from fovea.files import read_json, replacing, write_json
+from fovea.params.evaluate import EvaluateParams
+from fovea.params.machine import MachineParams
+from fovea.params.section import load
+from fovea.progress import track
+from fovea.training.device import choose_device
+from fovea.training.model import load_model
+
+report_user_errors()
+params = load("evaluate", EvaluateParams)
+machine = load("machine", MachineParams)
+model, record = load_model("models/model.pt")
+
+with replacing("reports/predictions.csv") as path:
+    table = predict(model, record, Cache("data/cache"), choose_device(machine.device), track)
+    table.to_csv(path, index=False, float_format="%.9g")
+
+# From here on only the saved table counts, so that anybody can compute the figures again
+predictions = read_predictions("reports/predictions.csv")
+metrics = score_parts(predictions, record["classes"], record["positive"])
+write_json("reports/metrics.json", metrics)
+with replacing("reports/plots") as folder:
+    folder.mkdir()
+    write_plots(folder, predictions, record["classes"], params.curve_points)
+
+tracking.log_evaluation(read_json("mlflow_run.json")["run_id"], metrics, params.model_dump())
+print(f"evaluate: test balanced accuracy {metrics['test']['balanced_accuracy']:.3f} on {metrics['test']['n']} images")

@@ -1,0 +1,258 @@
+"""The report of a miniature run, written here by the stages' contracts."""
+
+import html.parser
+import json
+import os
+import re
+import runpy
+import shutil
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import yaml
+
+from fovea.evaluation import curves, metrics
+from fovea.files import write_json
+
+REPOSITORY = Path(__file__).parent.parent
+HOSTILE = ("<script>alert(1)</script>", "\"quoted\" & 'named'")
+SIZE, PER_PART = 32, {"train": 12, "val": 4, "test": 6}
+needs_chromium = pytest.mark.skipif(shutil.which("chromium") is None, reason="install Debian's chromium")
+
+
+def images_of(classes: list[str], absent: str | None) -> pd.DataFrame:
+    """One row per image; names hold quotes and tags. `absent` has no image in the test part."""
+    rows = [(f"{target} {label[:6]}/{part} {number} <b>\"it's\".jpg", label, target, part)
+            for target, label in enumerate(classes) for part, count in PER_PART.items() for number in range(count)
+            if not (part == "test" and label == absent)]
+    return pd.DataFrame(rows, columns=["image", "label", "target", "split"])
+
+
+def write_cache(folder: Path, images: pd.DataFrame, name: str, classes: list[str], positive: str | None) -> None:
+    rng = np.random.default_rng(0)
+    originals, variants = images.assign(variant=0), images[images["split"] == "train"].assign(variant=1)
+    index = pd.concat([originals, variants]).sort_values(["image", "variant"], ignore_index=True)
+    index = index.assign(digest=[f"{hash:040x}" for hash in range(len(index))], group=None, shard=0, row=range(len(index)))
+    index.attrs = {"name": name, "classes": classes, "positive": positive, "digest": "0", "size": SIZE, "shards": 1}
+    ramp = np.linspace(40, 215, SIZE)[None, :, None, None] + rng.normal(0, 20, (len(index), 1, 1, 3))
+    folder.mkdir(parents=True)
+    np.save(folder / "shard-00000.npy", np.broadcast_to(ramp.clip(0, 255), (len(index), SIZE, SIZE, 3)).astype(np.uint8))
+    index.to_parquet(folder / "index.parquet")
+
+
+def predict(images: pd.DataFrame, classes: list[str]) -> pd.DataFrame:
+    """Predictions that are right more often than not."""
+    rows = images[images["split"] != "train"].reset_index(drop=True)
+    raw = np.random.default_rng(2).random((len(rows), len(classes))) + 0.7 * np.eye(len(classes))[rows["target"]]
+    chances = raw**3 / (raw**3).sum(axis=1, keepdims=True)
+    table = rows[["image", "split", "label"]].assign(prediction=np.array(classes, dtype=object)[chances.argmax(1)])
+    return table.assign(**{f"p_{name}": chances[:, number] for number, name in enumerate(classes)})
+
+
+def write_history(reports: Path, epochs: int, validated: bool) -> None:
+    epoch = np.arange(1, epochs + 1)
+    val = {"loss": 1.5 - 0.05 * epoch, "accuracy": 0.3 + 0.03 * epoch, "balanced_accuracy": 0.28 + 0.03 * epoch,
+           "auroc": 0.5 + 0.02 * epoch, "kappa": 0.04 * epoch}
+    table = pd.DataFrame({"epoch": epoch, "phase": np.where(epoch <= 3, "frozen", "full"), "samples": 60 * epoch,
+                          "lr": 0.001, "train_loss": 1.6 * 0.9**epoch, "train_accuracy": 1 - 0.8 * 0.92**epoch})
+    table = table.assign(**{f"val_{name}": values if validated else np.nan for name, values in val.items()})
+    table.to_csv(reports / "history.csv", index=False)
+    step = np.arange(10, 10 + 10 * 40, 10)
+    loss = 1.6 * np.exp(-step / 300) + np.random.default_rng(1).normal(0, 0.08, 40)
+    pd.DataFrame({"step": step, "epoch": 1 + step // 50, "samples": 16 * step, "lr": 0.001, "loss": loss}).to_csv(
+        reports / "steps.csv", index=False)
+
+
+def write_summaries(folder: Path, images: pd.DataFrame, classes: list[str], positive: str | None) -> None:
+    reports, counts = folder / "reports", images.groupby(["split", "label"]).size()
+    by_part = {part: {name: int(counts.get((part, name), 0)) for name in classes} for part in PER_PART}
+    totals = {part: sum(row.values()) for part, row in by_part.items()}
+    write_json(reports / "ingest.json", {
+        "images": len(images), "rejected": 2, "classes": dict(images["label"].value_counts()), "groups": 31,
+        "formats": {"jpeg": len(images)}, "given": {}, "width": [400, 1600], "height": [300, 1200],
+        "reasons": {"not an image": 1, "label is empty": 1}} | {"classes": {name: 22 for name in classes}})
+    pd.DataFrame({"image": ["x<img src=x>.jpg", "NA"], "reason": ["not an image", "label is empty"]}).to_csv(
+        reports / "rejected.csv", index=False)
+    write_json(reports / "split.json", by_part | {"images": totals, "groups": {"train": 20, "val": 5, "test": 6}})
+    write_json(reports / "audit.json", {"identical_files": 4, "conflicting_labels": 1, "across_parts": 0})
+    write_json(reports / "augment.json", {"images": len(images), "rows": len(images) + totals["train"], "variants": 1, "size": SIZE,
+                                          "uncropped": 1})
+    write_json(folder / "mlflow_run.json", {"run_id": "0123456789abcdef", "experiment": "fovea"})
+    write_json(folder / "models" / "model.json", {
+        "model": "resnet18", "weights": "none", "classes": classes, "positive": positive, "head": {"hidden": 0},
+        "loss": "cross_entropy", "scaling": "imagenet", "size": SIZE, "crop": None, "parameters": 11179077,
+        "best": {"phase": "full", "epoch": 9, "balanced_accuracy": 0.55}, "best_metric": "balanced_accuracy",
+        "device": "cpu", "seconds": 61.2, "images_per_second": 148.0, "versions": {"python": "3.11", "torch": "2.13"},
+        "machine": {"device": "auto", "workers": 0}})
+
+
+def write_miniature(folder: Path, classes: list[str], positive: str | None = None, absent: str | None = None,
+                    name: str = "demo", validated: bool = True) -> None:
+    """A workspace as it is before `report`: params.yaml, dvc.yaml, reports/, models/, data/cache/."""
+    images = images_of(classes, absent)
+    (folder / "reports").mkdir(parents=True)
+    params = yaml.safe_load((REPOSITORY / "params.yaml").read_text(encoding="utf-8"))
+    params["dataset"] |= {"name": name, "classes": classes, "positive": positive}
+    params["report"]["title"] = "Grades <i>of</i> {{ 7 * 7 }} miniature"
+    (folder / "params.yaml").write_text(yaml.safe_dump(params, sort_keys=False), encoding="utf-8")
+    (folder / "dvc.yaml").write_text("stages:\n  train:\n    cmd: python stages/train.py\n", encoding="utf-8")
+    write_cache(folder / "data" / "cache", images, name, classes, positive)
+    write_summaries(folder, images, classes, positive)
+    write_history(folder / "reports", 12, validated)
+    predictions = predict(images, classes)
+    predictions = predictions if validated else predictions[predictions["split"] == "test"]
+    predictions.to_csv(folder / "reports" / "predictions.csv", index=False)
+    write_json(folder / "reports" / "metrics.json", metrics.score_parts(predictions, classes, positive))
+    curves.write_plots(folder / "reports" / "plots", predictions, classes)
+
+
+def report_of(folder: Path, **options) -> str:
+    """Run the stage on a miniature; the page it wrote."""
+    write_miniature(folder, **options)
+    before = os.getcwd()
+    os.chdir(folder)
+    try:
+        runpy.run_path(str(REPOSITORY / "stages" / "report.py"))
+    finally:
+        os.chdir(before)
+    return (folder / "reports" / "report.html").read_text(encoding="utf-8")
+
+
+@pytest.fixture(scope="module")
+def hostile(tmp_path_factory) -> Path:
+    """A finished report whose class and file names are markup."""
+    folder = tmp_path_factory.mktemp("hostile")
+    report_of(folder, classes=[*HOSTILE, "{{ 7 * 7 }}", "$\\frac{$"])
+    return folder
+
+
+def page_of(folder: Path) -> str:
+    return (folder / "reports" / "report.html").read_text(encoding="utf-8")
+
+
+class Elements(html.parser.HTMLParser):
+    """Every start tag of a page with its attributes, and the text of all elements."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.text = ""
+        self.feed(page)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+
+
+def test_names_of_classes_and_files_are_text_and_never_markup(hostile):
+    page = Elements(page_of(hostile))
+    tags = {tag for tag, _ in page.tags}
+    assert not tags & {"script", "b", "i"}
+    assert not [attributes for tag, attributes in page.tags if any(name.startswith("on") for name in attributes)]
+    assert {attributes["src"][:11] for tag, attributes in page.tags if tag == "img"} == {"data:image/"}
+    for name in (*HOSTILE, "x<img src=x>.jpg", "Grades <i>of</i> {{ 7 * 7 }} miniature"):
+        assert name in page.text
+
+
+def test_the_page_names_no_address_outside_itself(hostile):
+    page = page_of(hostile)
+    addresses = [value for _, attributes in Elements(page).tags for name, value in attributes.items()
+                 if name in ("src", "href", "xlink:href", "srcset", "action", "poster")]
+    addresses += re.findall(r"url\(([^)]*)\)", page)
+    assert addresses
+    assert not [address for address in addresses if not re.match(r"[\"']?(data:|#)", address)]
+    assert "@import" not in page
+
+
+def test_ids_are_unique_and_every_reference_has_its_target(hostile):
+    tags = Elements(page_of(hostile)).tags
+    ids = [attributes["id"] for _, attributes in tags if "id" in attributes]
+    assert len(ids) == len(set(ids))
+    references = [attributes["href"][1:] for _, attributes in tags if attributes.get("href", "").startswith("#")]
+    references += re.findall(r"url\(#([^)]*)\)", page_of(hostile))
+    assert references and set(references) <= set(ids)
+
+
+def test_every_image_and_chart_has_a_text_in_its_place(hostile):
+    for tag, attributes in Elements(page_of(hostile)).tags:
+        if tag == "img":
+            assert attributes["alt"]
+        if attributes.get("role") == "img":
+            assert len(attributes["aria-label"]) > 20
+
+
+def test_figures_lie_beside_the_page_as_png(hostile):
+    found = {path.name for path in (hostile / "reports" / "figures").iterdir()}
+    assert found == {"curves.png", "steps.png", "confusion.png", "confusion_normalised.png", "roc.png",
+                     "precision_recall.png"}
+
+
+def test_the_same_results_give_the_same_bytes(hostile, tmp_path):
+    report_of(tmp_path, classes=[*HOSTILE, "{{ 7 * 7 }}", "$\\frac{$"])
+    for one in sorted((hostile / "reports").rglob("*.*")):
+        assert (tmp_path / "reports" / one.relative_to(hostile / "reports")).read_bytes() == one.read_bytes(), one.name
+
+
+def test_the_most_confidently_wrong_come_first(hostile):
+    predictions = pd.read_csv(hostile / "reports" / "predictions.csv")
+    test = predictions[predictions["split"] == "test"]
+    wrong = test[test["label"] != test["prediction"]]
+    confidence = sorted((row[f"p_{row['prediction']}"] for _, row in wrong.iterrows()), reverse=True)[:12]
+    shown = re.findall(r"p = ([\d.]+);", page_of(hostile))
+    assert shown == [f"{value:.3f}" for value in confidence]
+
+
+def test_only_the_demo_is_called_synthetic(hostile, tmp_path):
+    assert "Synthetic images" in page_of(hostile)
+    assert "Synthetic" not in report_of(tmp_path, classes=["a", "b"], name="aptos")
+
+
+def test_sensitivity_and_specificity_of_the_positive_class_lead(tmp_path):
+    page = Elements(report_of(tmp_path, classes=["healthy", "ill"], positive="ill")).text
+    assert page.index("Sensitivity") < page.index("Specificity") < page.index("Balanced accuracy")
+
+
+def test_a_class_absent_from_the_test_part_is_said_to_be_left_out(tmp_path):
+    page = Elements(report_of(tmp_path, classes=["a", "b", "c"], absent="c")).text
+    assert "No test image of c: what needs one is undefined" in page
+    assert "nan" not in page.lower()
+
+
+def test_a_run_without_validation_has_a_report(tmp_path):
+    page = Elements(report_of(tmp_path, classes=["a", "b"], validated=False)).text
+    assert "no validation part, so the last of 12 epochs is kept" in page
+    assert "nan" not in page.lower()
+
+
+def test_many_classes_have_a_report(tmp_path):
+    page = report_of(tmp_path, classes=[f"species {number}" for number in range(25)])
+    assert "species 24" in page
+
+
+def open_in_chromium(page: Path, profile: Path) -> tuple[str, str]:
+    """What the page became, and what the browser said, with no network to reach."""
+    command = ["chromium", "--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking",
+               "--proxy-server=127.0.0.1:9", f"--user-data-dir={profile}", "--enable-logging=stderr", "--dump-dom",
+               page.as_uri()]
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
+    return ended.stdout, ended.stderr
+
+
+@needs_chromium
+def test_a_browser_opens_the_page_from_disk_without_a_network(hostile, tmp_path):
+    shown, said = open_in_chromium(hostile / "reports" / "report.html", tmp_path / "profile")
+    headline = json.loads((hostile / "reports" / "metrics.json").read_text())["test"]["balanced_accuracy"]
+    assert f"<dd>{headline:.3f}</dd>" in shown
+    assert "CONSOLE" not in said
+
+
+@needs_chromium
+def test_a_browser_would_refuse_to_ask_another_host(hostile, tmp_path):
+    page = tmp_path / "page.html"
+    page.write_text(page_of(hostile).replace("<main>", '<main><img src="http://127.0.0.1:9/x.png">'), encoding="utf-8")
+    assert "Content Security Policy" in open_in_chromium(page, tmp_path / "profile")[1]

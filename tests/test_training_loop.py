@@ -1,0 +1,173 @@
+"""The loop: its losses, its best epoch, its phases."""
+
+import json
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from fovea.cache.read import Cache
+from fovea.errors import UserError
+from fovea.params.train import TrainParams
+from fovea.training.data import make_rows
+from fovea.training.loop import Trainer, backbone_features, better, logits
+from fovea.training.loss import outputs_of
+from fovea.training.model import build_model
+from tests.small import train_params, write_cache
+
+REFERENCE = Path(__file__).parent / "reference/losses.json"
+CPU = torch.device("cpu")
+
+
+def silent(items: Iterable[Any], label: str, total: int) -> Iterator[Any]:
+    return iter(items)
+
+
+def trainer(cache: Cache, params: TrainParams, with_val: bool = True) -> Trainer:
+    torch.manual_seed(params.seed)
+    classes = len(cache.attrs["classes"])
+    size = params.crop or cache.attrs["size"]
+    outputs = outputs_of(params.loss.name, classes)
+    model, head = build_model(params.model, outputs, params.head.hidden, params.head.dropout, size)
+    train, val = (
+        make_rows(cache, (cache.index["split"] == part).to_numpy(), params.crop, params.scaling, CPU)
+        for part in ("train", "val")
+    )
+    return Trainer(model, head, train, val if with_val else None, classes, params, silent, lambda row, steps: None)
+
+
+def run(cache: Cache, **changes: Any) -> Trainer:
+    trained = trainer(cache, train_params(**changes))
+    trained.run()
+    return trained
+
+
+def test_twenty_steps_give_the_reference_losses(cache: Cache) -> None:
+    """A change that should not alter the arithmetic must not alter these; `pytest` never rewrites the file."""
+    trained = run(cache, full__epochs=7, log_every=1, crop=28)
+    losses = [step["loss"] for step in trained.steps][:20]
+    assert len(losses) == 20
+    np.testing.assert_allclose(losses, json.loads(REFERENCE.read_text()), atol=1e-4)
+
+
+def test_the_same_seed_gives_the_same_weights(cache: Cache) -> None:
+    one, two = run(cache).model.state_dict(), run(cache).model.state_dict()
+    assert all(torch.equal(one[key], two[key]) for key in one)
+
+
+def test_another_seed_gives_other_weights(cache: Cache) -> None:
+    one, two = run(cache).model.state_dict(), run(cache, seed=1).model.state_dict()
+    assert not torch.equal(one["conv1.weight"], two["conv1.weight"])
+
+
+def test_it_learns_what_can_be_learned(cache: Cache) -> None:
+    trained = run(cache, full__epochs=8, full__lr=0.002, transforms__saturation=0, transforms__brightness=0)
+    assert trained.best["val_balanced_accuracy"] > 0.8
+
+
+def test_the_kept_weights_are_those_of_the_best_epoch_not_the_live_ones(cache: Cache) -> None:
+    trained = trainer(cache, train_params(full__epochs=4, best_metric="loss"))
+    assert trained.val is not None
+    trained.val.targets = (trained.val.targets + 1) % 3  # the better it learns, the worse it is here
+    seen = []
+    weights = trained.model.get_parameter("fc.weight")
+    trained.on_epoch = lambda row, steps: seen.append((row["val_loss"], weights.detach().clone()))
+    trained.run()
+    best_loss, best_weights = min(seen, key=lambda item: item[0])
+    assert trained.best["val_loss"] == best_loss
+    assert torch.equal(weights, best_weights)
+    assert best_loss != seen[-1][0], "the last epoch must not be the best, or this shows nothing"
+
+
+def test_without_validation_the_last_epoch_is_kept(cache: Cache) -> None:
+    trained = trainer(cache, train_params(full__epochs=3), with_val=False)
+    trained.run()
+    assert trained.best["epoch"] == 3
+    assert not [name for name in trained.best if name.startswith("val_")]
+
+
+@pytest.mark.parametrize(
+    ("row", "best", "wins"),
+    [
+        ({"val_accuracy": 0.9, "val_loss": 1.0}, {"val_accuracy": 0.8, "val_loss": 0.1}, True),
+        ({"val_accuracy": 0.8, "val_loss": 0.2}, {"val_accuracy": 0.8, "val_loss": 0.1}, False),
+        ({"val_accuracy": 0.8, "val_loss": 0.1}, {"val_accuracy": 0.8, "val_loss": 0.1}, True),
+        ({"val_accuracy": float("nan"), "val_loss": 0.1}, {"val_accuracy": 0.1, "val_loss": 9.0}, False),
+    ],
+    ids=["higher metric", "tie with higher loss", "equal and later", "undefined"],
+)
+def test_ties_go_to_the_lower_loss_then_to_the_later_epoch(row: Any, best: Any, wins: bool) -> None:
+    assert better(row, best, "accuracy") is wins
+
+
+def test_early_stopping_ends_the_phase(cache: Cache) -> None:
+    trained = trainer(cache, train_params(full__epochs=30, early_stopping=2, best_metric="loss"))
+    assert trained.val is not None
+    trained.val.targets = (trained.val.targets + 1) % 3  # the better it learns, the worse it is here
+    trained.run()
+    assert len(trained.history) < 30
+    assert len(trained.history) == trained.best["epoch"] + 2
+
+
+def test_the_frozen_phase_trains_the_head_alone(cache: Cache) -> None:
+    trained = trainer(cache, train_params(frozen__epochs=3, full__epochs=0))
+    before = {key: value.clone() for key, value in trained.model.state_dict().items()}
+    trained.run()
+    changed = {key for key, value in trained.model.state_dict().items() if not torch.equal(value, before[key])}
+    assert changed == {"fc.weight", "fc.bias"}
+
+
+def test_features_give_the_logits_of_the_whole_model(cache: Cache) -> None:
+    trained = trainer(cache, train_params(head__hidden=5, model="vgg11"))
+    inputs = list(trained.train.in_order(8))
+    features = backbone_features(trained.model, trained.head, inputs)
+    torch.testing.assert_close(trained.head(features), logits(trained.model, inputs))
+
+
+def test_frozen_then_full_are_one_history(cache: Cache) -> None:
+    history = run(cache, frozen__epochs=2, full__epochs=2).history
+    assert [(row["epoch"], row["phase"]) for row in history] == [(1, "frozen"), (2, "frozen"), (3, "full"), (4, "full")]
+
+
+def test_binary_cross_entropy_has_one_output(tmp_path: Path) -> None:
+    cache = write_cache(tmp_path / "two", classes=("no", "yes"))
+    trained = run(cache, loss__name="binary_cross_entropy", full__epochs=2)
+    assert trained.model.get_parameter("fc.weight").shape[0] == 1
+    assert 0 <= trained.history[-1]["val_accuracy"] <= 1
+
+
+def test_class_weights_change_the_loss(tmp_path: Path) -> None:
+    cache = write_cache(tmp_path / "odd")
+    cache.index.loc[cache.index.index % 2 == 0, "target"] = 0
+    plain, weighted = (run(cache, loss__class_weights=kind).steps[0]["loss"] for kind in ("none", "balanced"))
+    assert plain != weighted
+
+
+def test_plateau_lowers_the_learning_rate(cache: Cache) -> None:
+    schedule = {"name": "plateau", "factor": 0.2, "patience": 0}
+    trained = trainer(cache, train_params(full__epochs=4, full__lr=0.01, full__schedule=schedule))
+    assert trained.val is not None
+    trained.val.targets = (trained.val.targets + 1) % 3  # the better it learns, the worse it is here
+    trained.run()
+    assert trained.history[0]["lr"] == 0.01
+    assert trained.history[-1]["lr"] < 0.01
+
+
+def test_steps_are_logged_as_often_as_asked(cache: Cache) -> None:
+    trained = run(cache, full__epochs=3, log_every=2)
+    assert [step["step"] for step in trained.steps] == [0, 2, 4, 6, 8]
+    assert [step["samples"] for step in trained.steps] == [8, 24, 40, 56, 72]
+
+
+def test_a_loss_that_is_not_finite_stops_with_the_learning_rate_named(cache: Cache) -> None:
+    with pytest.raises(UserError, match=r"not finite in full epoch 1/3 .*lr 1e\+30.*lower the learning rate"):
+        run(
+            cache,
+            full__epochs=3,
+            full__lr=1e30,
+            full__schedule={"name": "constant"},
+            full__optimizer={"name": "sgd", "momentum": 0.9, "nesterov": False, "weight_decay": 0.0},
+        )
