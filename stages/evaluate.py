@@ -6,7 +6,8 @@ Reads data/cache/, models/ and mlflow_run.json; writes reports/predictions.csv, 
 reports/plots/, and shows the figures in the MLflow run.
 """
 
-from fovea import tracking
+from functools import partial
+
 from fovea.cache.read import Cache
 from fovea.errors import report_user_errors
 from fovea.evaluation.curves import write_plots
@@ -18,6 +19,7 @@ from fovea.params.evaluate import EvaluateParams
 from fovea.params.machine import MachineParams
 from fovea.params.section import load
 from fovea.progress import track
+from fovea.tracking import runs
 from fovea.training.device import choose_device
 from fovea.training.model import load_model
 
@@ -27,7 +29,7 @@ machine = load("machine", MachineParams)
 model, record = load_model("models/model.pt")
 
 with replacing("reports/predictions.csv") as path:
-    table = predict(model, record, Cache("data/cache"), choose_device(machine.device), track)
+    table = predict(model, record, Cache("data/cache"), choose_device(machine.device), partial(track, unit="batches"))
     table.to_csv(path, index=False, float_format="%.9g")
 
 # From here on only the saved table counts, so that anybody can compute the figures again
@@ -38,5 +40,6 @@ with replacing("reports/plots") as folder:
     folder.mkdir()
     write_plots(folder, predictions, record["classes"], params.curve_points)
 
-tracking.log_evaluation(read_json("mlflow_run.json")["run_id"], metrics, params.model_dump())
+files = {"evaluation": ["reports/metrics.json", "reports/predictions.csv"]}
+runs.log_evaluation(read_json("mlflow_run.json")["run_id"], metrics, params.model_dump(), files)
 print(f"evaluate: test balanced accuracy {metrics['test']['balanced_accuracy']:.3f} on {metrics['test']['n']} images")

@@ -7,6 +7,7 @@ reports/report.html and reports/figures/.
 """
 
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import yaml
@@ -15,12 +16,12 @@ from fovea.cache.read import Cache
 from fovea.errors import report_user_errors
 from fovea.evaluation.table import read_predictions
 from fovea.files import read_json, replacing
-from fovea.params.evaluate import EvaluateParams
 from fovea.params.report import ReportParams
 from fovea.params.section import load, read_sections
 from fovea.report.figures import save_png
 from fovea.report.html import draw_figures, render
 from fovea.report.results import Results
+from fovea.tracking import runs
 
 PRINTED = ("dataset", "ingest", "split", "augment", "train", "evaluate", "report")  # those that dvc.yaml lists
 
@@ -28,12 +29,12 @@ report_user_errors()
 params = load("report", ReportParams)
 sections = read_sections()
 stages = yaml.safe_load(Path("dvc.yaml").read_text(encoding="utf-8"))["stages"]
-as_text = {"keep_default_na": False, "dtype": str}  # a file or class may be called NA
+as_text: Any = {"keep_default_na": False, "dtype": str}  # a file or class may be called NA
 
 results = Results(
     title=params.title,
     examples=params.examples,
-    worst=load("evaluate", EvaluateParams).worst,
+    worst=params.worst,
     parameters={name: sections[name] for name in PRINTED},
     commands={name: stage["cmd"] for name, stage in stages.items()},
     ingest=read_json("reports/ingest.json"),
@@ -60,5 +61,7 @@ with replacing("reports/figures") as folder:
 with replacing("reports/report.html") as path:
     path.write_text(render(results), encoding="utf-8")
 
-path = Path("reports/report.html").resolve()
-print(f"report: {path}")
+files = {"report": ["reports/report.html", "reports/figures"]}
+runs.log_report(results.run["run_id"], results.metrics, sections["evaluate"], files)
+print(f"report: {Path('reports/report.html').resolve()}")
+print(f"all runs: {runs.ui_command()}")

@@ -16,7 +16,6 @@ import pandas as pd
 import torch
 import torchvision
 
-from fovea import tracking
 from fovea.cache.read import Cache
 from fovea.errors import UserError, report_user_errors
 from fovea.files import replacing, write_json
@@ -24,6 +23,7 @@ from fovea.params.machine import MachineParams
 from fovea.params.section import load, read_sections
 from fovea.params.train import TrainParams
 from fovea.progress import track
+from fovea.tracking import runs
 from fovea.training.data import make_rows
 from fovea.training.device import choose_device, describe
 from fovea.training.loop import Trainer
@@ -66,7 +66,7 @@ if params.weights != "none":
 model.to(device).to(memory_format=torch.channels_last)
 
 # One MLflow run, which shows every epoch as it ends
-run = tracking.start_training(
+run = runs.start_training(
     read_sections(),
     data=f"data/raw/{cache.attrs['name']}",
     digest=cache.attrs["digest"],
@@ -87,7 +87,7 @@ def on_epoch(row: dict[str, Any], steps: list[dict[str, Any]]) -> None:
 
 with run:
     start = time.monotonic()
-    trainer = Trainer(model, head, train, val, len(classes), params, track, on_epoch)
+    trainer = Trainer(model, head, train, val, len(classes), params, partial(track, unit="batches"), on_epoch)
     trainer.run()
     seconds = time.monotonic() - start
 

@@ -41,7 +41,9 @@ def write_png(path: Path, image: np.ndarray) -> None:
     path.write_bytes(cv2.imencode(".png", image[..., ::-1])[1].tobytes())
 
 
-def tables(images: list[str], digests: list[str], targets: list[int], parts: list[str]) -> tuple[pd.DataFrame, pd.DataFrame]:
+def tables(
+    images: list[str], digests: list[str], targets: list[int], parts: list[str]
+) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Manifest and split with the columns that `augment` reads."""
     manifest = pd.DataFrame({
         "image": images, "digest": digests, "label": [f"class {target}" for target in targets],

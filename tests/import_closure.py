@@ -5,11 +5,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
+DATA = (".html", ".css")  # read by the modules beside them
 EXEMPT = ("src/fovea/progress.py", "src/fovea/tracking/")  # they change what is shown and recorded, never a result
 
 
 def import_closure(script: Path) -> set[str]:
-    """Paths relative to the repository of every project module that `script` imports, wherever in it the import is."""
+    """Paths relative to the repository of every project module that `script` imports, and of the data beside them."""
     found: set[str] = set()
     open_files = [script]
     while open_files:
@@ -18,11 +19,12 @@ def import_closure(script: Path) -> set[str]:
             if path not in found and not path.startswith(EXEMPT):
                 found.add(path)
                 open_files.append(module)
+                found |= {data.relative_to(ROOT).as_posix() for data in module.parent.iterdir() if data.suffix in DATA}
     return found
 
 
 def _imports(script: Path) -> Iterator[Path]:
-    for node in ast.walk(ast.parse(script.read_text(encoding="utf-8"))):
+    for node in _walk(ast.parse(script.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
             names = [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom) and node.module:
@@ -31,6 +33,14 @@ def _imports(script: Path) -> Iterator[Path]:
             continue
         paths = (ROOT / "src" / Path(*name.split(".")).with_suffix(".py") for name in names)
         yield from (path for path in paths if path.exists())
+
+
+def _walk(node: ast.AST) -> Iterator[ast.AST]:
+    """Every node that can run: what stands under `if TYPE_CHECKING:` does not."""
+    yield node
+    for child in ast.iter_child_nodes(node):
+        if not (isinstance(child, ast.If) and isinstance(child.test, ast.Name) and child.test.id == "TYPE_CHECKING"):
+            yield from _walk(child)
 
 
 if __name__ == "__main__":

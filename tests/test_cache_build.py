@@ -8,7 +8,6 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from tests.cache_sets import augment_params, draw_eye, tables, write_png, write_set
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -16,6 +15,7 @@ from fovea.cache.build import ROWS_AT_ONCE, build_cache
 from fovea.cache.read import Cache
 from fovea.errors import UserError
 from fovea.raw import digest
+from tests.cache_sets import augment_params, draw_eye, tables, write_png, write_set
 
 SMALL_SHARD = 5 * 16 * 16 * 3
 

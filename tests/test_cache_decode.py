@@ -7,14 +7,15 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from fovea.cache.decode import decode, read_header
+from fovea.cache.decode import decode, read_header, upright
 from fovea.errors import UserError
 
 GREYS = np.arange(24, dtype=np.uint8).reshape(4, 6) * 10
 
 
 def decoded(data: bytes, factor: int = 1) -> np.ndarray:
-    return decode(data, read_header(data), factor)
+    header = read_header(data)
+    return upright(decode(data, header, factor), header.orientation)
 
 
 def encoded(image: Image.Image, format: str = "PNG", **options: object) -> bytes:
@@ -31,18 +32,18 @@ def smooth_colours(height: int, width: int) -> np.ndarray:
 @pytest.mark.parametrize("orientation", range(1, 9))
 @pytest.mark.parametrize("format", ["JPEG", "PNG", "TIFF", "WEBP"])
 def test_exif_orientation_is_undone_once(format: str, orientation: int) -> None:
-    upright = smooth_colours(40, 64)
+    shown = smooth_colours(40, 64)
     as_stored = {
-        1: upright, 2: upright[:, ::-1], 3: upright[::-1, ::-1], 4: upright[::-1],
-        5: upright.transpose(1, 0, 2), 6: np.rot90(upright), 7: np.rot90(upright.transpose(1, 0, 2), 2),
-        8: np.rot90(upright, -1),
+        1: shown, 2: shown[:, ::-1], 3: shown[::-1, ::-1], 4: shown[::-1],
+        5: shown.transpose(1, 0, 2), 6: np.rot90(shown), 7: np.rot90(shown.transpose(1, 0, 2), 2),
+        8: np.rot90(shown, -1),
     }[orientation]
     exif = Image.Exif()
     exif[0x0112] = orientation
     options = {"quality": 95, "subsampling": 0} if format == "JPEG" else {"lossless": True} if format == "WEBP" else {}
     found = decoded(encoded(Image.fromarray(np.ascontiguousarray(as_stored)), format, exif=exif, **options))
-    assert found.shape == upright.shape
-    assert np.abs(found.astype(int) - upright).max() <= 12
+    assert found.shape == shown.shape
+    assert np.abs(found.astype(int) - shown).max() <= 12
 
 
 def test_grey_is_repeated() -> None:
@@ -118,6 +119,12 @@ def test_a_jpeg_is_shrunk_by_the_factor(factor: int) -> None:
 def test_bytes_after_the_end_of_a_jpeg_do_no_harm() -> None:
     data = encoded(Image.fromarray(smooth_colours(40, 40)), "JPEG")
     assert np.abs(decoded(data + b"tail" * 50).astype(int) - decoded(data)).max() <= 3
+
+
+def test_stray_bytes_between_the_segments_of_a_jpeg_do_no_harm() -> None:
+    data = encoded(Image.fromarray(smooth_colours(40, 40)), "JPEG")
+    table = data.index(b"\xff\xdb")
+    assert np.abs(decoded(data[:table] + bytes(4) + data[table:]).astype(int) - decoded(data)).max() <= 3
 
 
 def test_floating_point_pixels_are_refused() -> None:

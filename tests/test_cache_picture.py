@@ -5,14 +5,14 @@ import io
 import cv2
 import numpy as np
 import pytest
-from tests.cache_sets import augment_params, draw_eye
 from hypothesis import given
 from hypothesis import strategies as st
-from PIL import Image
+from PIL import Image, ImageOps
 
 from fovea.cache.crop import Region, centre_square, cut
 from fovea.cache.picture import SPARE, make_square, reduction
 from fovea.cache.resize import resize
+from tests.cache_sets import augment_params, draw_eye
 
 
 def smooth_photograph(height: int, width: int) -> np.ndarray:
@@ -36,6 +36,16 @@ def test_scaled_decoding_agrees_with_pillow_in_full(shape: tuple[int, int]) -> N
     found, _ = make_square(data, augment_params(size=128, crop="none", fit="squash"))
     wanted = Image.open(io.BytesIO(data)).convert("RGB").resize((128, 128), Image.Resampling.BICUBIC)
     assert psnr(found, np.asarray(wanted)) > 45
+
+
+def test_scaled_decoding_of_a_turned_photograph_agrees_with_pillow_in_full() -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    file = io.BytesIO()
+    Image.fromarray(smooth_photograph(803, 1207)).save(file, "JPEG", quality=95, exif=exif)
+    found, _ = make_square(file.getvalue(), augment_params(size=128, crop="none", fit="squash"))
+    upright = ImageOps.exif_transpose(Image.open(file))
+    assert psnr(found, np.asarray(upright.resize((128, 128), Image.Resampling.BICUBIC))) > 45
 
 
 def test_exact_decoding_agrees_with_pillow_to_one_level() -> None:
@@ -63,6 +73,14 @@ def test_the_decoder_shrinks_as_far_as_it_may(side: int, size: int) -> None:
     assert factor == 8 or side / (2 * factor) < SPARE * size
 
 
+def test_a_jpeg_that_only_pillow_decodes_gives_the_same_square() -> None:
+    data = jpeg(smooth_photograph(803, 1205))
+    table = data.index(b"\xff\xdb")
+    squares = [make_square(item, augment_params(size=128, crop="none"))[0]
+               for item in (data, data[:table] + bytes(4) + data[table:])]
+    assert psnr(*squares) > 45
+
+
 def test_a_small_field_in_a_large_frame_is_decoded_finer() -> None:
     frame = np.zeros((1600, 1600, 3), np.uint8)
     frame[600:1000, 600:1000] = draw_eye(0, 400, 400)
@@ -80,12 +98,13 @@ def test_torchvision_resizes_to_the_same_bytes() -> None:
     image = np.random.default_rng(0).integers(0, 256, (123, 77, 3)).astype(np.uint8)
     planes = torch.from_numpy(image).permute(2, 0, 1)
     wanted = functional.resize(planes, [50, 60], interpolation=InterpolationMode.BICUBIC, antialias=True)
-    assert np.array_equal(resize(image, 50, 60, "bicubic"), wanted.permute(1, 2, 0).numpy())
+    assert np.array_equal(resize(image, (123, 77), 50, 60, "bicubic"), wanted.permute(1, 2, 0).numpy())
 
 
 def test_bilinear_is_another_filter() -> None:
     image = draw_eye(0)
-    assert not np.array_equal(resize(image, 20, 20, "bilinear"), resize(image, 20, 20, "bicubic"))
+    bilinear, bicubic = (resize(image, (60, 80), 20, 20, name) for name in ("bilinear", "bicubic"))
+    assert not np.array_equal(bilinear, bicubic)
 
 
 def test_pad_keeps_the_aspect_ratio_between_black_bars() -> None:

@@ -2,12 +2,12 @@
 
 import numpy as np
 import pytest
-from tests.cache_sets import tables
 from hypothesis import given
 from hypothesis import strategies as st
 
 from fovea.cache.plan import count_variants, plan_rows
 from fovea.errors import UserError
+from tests.cache_sets import tables
 
 TARGETS = st.lists(st.integers(0, 4), min_size=1, max_size=120).map(np.array)
 
@@ -63,7 +63,7 @@ def test_rows_fill_the_shards_in_order() -> None:
 
 @pytest.mark.parametrize("images", [["a"], ["a", "x"], ["a", "b", "b"]])
 def test_a_split_of_another_manifest_is_refused(images: list[str]) -> None:
-    manifest, split = tables(["a", "b"], ["1", "2"], [0, 1], ["train"] * 2)
+    manifest, _ = tables(["a", "b"], ["1", "2"], [0, 1], ["train"] * 2)
     _, other = tables(images, ["1"] * len(images), [0] * len(images), ["train"] * len(images))
     with pytest.raises(UserError, match=r"data/split.parquet .* dvc repro split"):
         plan_rows(manifest, other, 1, False, 100)

@@ -6,12 +6,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tests.cache_sets import augment_params, write_set
 from hypothesis import given
 from hypothesis import strategies as st
 
 from fovea.cache.build import build_cache
 from fovea.cache.read import Cache
+from tests.cache_sets import augment_params, write_set
 
 ROWS = 23
 

@@ -4,11 +4,11 @@ from typing import Any
 
 import numpy as np
 import pytest
-from tests.cache_sets import augment_params, draw_eye
 
 from fovea.cache.picture import make_square
 from fovea.cache.render import render
 from fovea.params.augment import VariantParams
+from tests.cache_sets import augment_params, draw_eye
 
 NOTHING = {
     "hflip": 0.0, "vflip": 0.0, "rotation": 0.0, "scale": (1.0, 1.0),

@@ -186,8 +186,11 @@ def test_any_size_can_be_drawn(size: int) -> None:
 
 def test_outside_of_the_field_of_view_it_is_black() -> None:
     photograph, _ = draw_photograph("0001_left", 3, 300, SEED)
-    assert photograph[:5, :5].mean() < 5
-    assert photograph[photograph.shape[0] // 2, photograph.shape[1] // 2].max() > 60
+    x, y, radius = field_of_view(draw_camera("0001_left", SEED), 300)
+    row, column = np.mgrid[: photograph.shape[0], : photograph.shape[1]]
+    distance = np.hypot(column + 0.5 - x, row + 0.5 - y)
+    assert photograph[distance > 1.02 * radius].mean() < 5
+    assert photograph[distance < 0.5 * radius].mean() > 50
 
 
 def test_the_planted_faults_are_as_the_readme_says(drawn: Path) -> None:

@@ -6,9 +6,9 @@ from typing import Any
 import numpy as np
 import openpyxl
 import pytest
-from tests.ingest_sets import FOLDERS, LISTS, TABLE, column_of, ingest, labels_of, reasons_of, write_images
 
 from fovea.errors import UserError
+from tests.ingest_sets import FOLDERS, LISTS, TABLE, column_of, ingest, labels_of, reasons_of, write_images
 
 
 def test_folders_name_the_class(tmp_path: Path) -> None:
@@ -56,7 +56,7 @@ def test_pattern_reads_the_first_letter_of_the_name(tmp_path: Path) -> None:
 @pytest.mark.parametrize("delimiter", [",", ";", "\t"])
 def test_table_with_header(tmp_path: Path, delimiter: str) -> None:
     write_images(tmp_path, "images/a.jpeg", "images/b.jpeg")
-    text = f"\ufeffid{delimiter} image {delimiter}level\n1{delimiter}a{delimiter}0\n2{delimiter} b {delimiter} 1 \n"
+    text = f"\ufeffimage{delimiter} level {delimiter}id\na{delimiter}0{delimiter}1\n b {delimiter} 1 {delimiter}2\n"
     (tmp_path / "labels.csv").write_text(text, encoding="utf-8")
     manifest, _ = ingest(tmp_path, {**TABLE, "extension": ".jpeg"})
     assert labels_of(manifest) == {"images/a.jpeg": "0", "images/b.jpeg": "1"}

@@ -9,11 +9,11 @@ from typing import Any
 import pandas as pd
 import pytest
 import yaml
-from tests.ingest_sets import FOLDERS, SET, TABLE, ingest, labels_of, write_images
 
 from fovea.errors import UserError
 from fovea.ingest.manifest import check_rejected, summarise
 from fovea.params.dataset import DatasetParams
+from tests.ingest_sets import FOLDERS, SET, TABLE, ingest, labels_of, write_images
 
 ROOT = Path(__file__).parents[1]
 

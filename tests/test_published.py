@@ -67,7 +67,7 @@ def test_missing_predictions_are_one_line(tmp_path: Path) -> None:
 
 def test_rows_of_the_confusion_matrix_are_shares_of_the_actual_class() -> None:
     table = pd.DataFrame({"label": ["a", "b", "b", "b"], "prediction": ["a", "a", "b", "b"]})
-    assert np.allclose(normalised_confusion(table, ["a", "b"]), [[1, 0], [1 / 3, 2 / 3]])
+    assert np.allclose(normalised_confusion(table, ["a", "b"]), np.array([[1, 0], [1 / 3, 2 / 3]]))
 
 
 def test_a_class_without_images_has_no_shares() -> None:

@@ -8,6 +8,7 @@ import runpy
 import shutil
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -18,7 +19,7 @@ from fovea.evaluation import curves, metrics
 from fovea.files import write_json
 
 REPOSITORY = Path(__file__).parent.parent
-HOSTILE = ("<script>alert(1)</script>", "\"quoted\" & 'named'")
+HOSTILE = ("<script>alert(1)</script>", "\"quoted\" & 'named'", "{{ 7 * 7 }}", "$\\frac{$", "absent")
 SIZE, PER_PART = 32, {"train": 12, "val": 4, "test": 6}
 needs_chromium = pytest.mark.skipif(shutil.which("chromium") is None, reason="install Debian's chromium")
 
@@ -35,11 +36,13 @@ def write_cache(folder: Path, images: pd.DataFrame, name: str, classes: list[str
     rng = np.random.default_rng(0)
     originals, variants = images.assign(variant=0), images[images["split"] == "train"].assign(variant=1)
     index = pd.concat([originals, variants]).sort_values(["image", "variant"], ignore_index=True)
-    index = index.assign(digest=[f"{hash:040x}" for hash in range(len(index))], group=None, shard=0, row=range(len(index)))
+    count = len(index)
+    index = index.assign(digest=[f"{number:040x}" for number in range(count)], group=None, shard=0, row=range(count))
     index.attrs = {"name": name, "classes": classes, "positive": positive, "digest": "0", "size": SIZE, "shards": 1}
-    ramp = np.linspace(40, 215, SIZE)[None, :, None, None] + rng.normal(0, 20, (len(index), 1, 1, 3))
+    ramp = np.linspace(40, 215, SIZE)[None, :, None, None] + rng.normal(0, 20, (count, 1, 1, 3))
     folder.mkdir(parents=True)
-    np.save(folder / "shard-00000.npy", np.broadcast_to(ramp.clip(0, 255), (len(index), SIZE, SIZE, 3)).astype(np.uint8))
+    pixels = np.broadcast_to(ramp.clip(0, 255), (count, SIZE, SIZE, 3)).astype(np.uint8)
+    np.save(folder / "shard-00000.npy", pixels)
     index.to_parquet(folder / "index.parquet")
 
 
@@ -71,16 +74,16 @@ def write_summaries(folder: Path, images: pd.DataFrame, classes: list[str], posi
     by_part = {part: {name: int(counts.get((part, name), 0)) for name in classes} for part in PER_PART}
     totals = {part: sum(row.values()) for part, row in by_part.items()}
     write_json(reports / "ingest.json", {
-        "images": len(images), "rejected": 2, "classes": dict(images["label"].value_counts()), "groups": 31,
+        "images": len(images), "rejected": 2, "classes": dict.fromkeys(classes, 22), "groups": 31,
         "formats": {"jpeg": len(images)}, "given": {}, "width": [400, 1600], "height": [300, 1200],
-        "reasons": {"not an image": 1, "label is empty": 1}} | {"classes": {name: 22 for name in classes}})
+        "reasons": {"not an image": 1, "label is empty": 1}})
     pd.DataFrame({"image": ["x<img src=x>.jpg", "NA"], "reason": ["not an image", "label is empty"]}).to_csv(
         reports / "rejected.csv", index=False)
     write_json(reports / "split.json", by_part | {"images": totals, "groups": {"train": 20, "val": 5, "test": 6}})
     write_json(reports / "audit.json", {"identical_files": 4, "conflicting_labels": 1, "across_parts": 0})
-    write_json(reports / "augment.json", {"images": len(images), "rows": len(images) + totals["train"], "variants": 1, "size": SIZE,
-                                          "uncropped": 1})
-    write_json(folder / "mlflow_run.json", {"run_id": "0123456789abcdef", "experiment": "fovea"})
+    write_json(reports / "augment.json", {"images": len(images), "rows": len(images) + totals["train"],
+                                          "variants": 1, "size": SIZE, "uncropped": 1})
+    write_json(folder / "mlflow_run.json", {"run_id": "0123456789abcdef"})
     write_json(folder / "models" / "model.json", {
         "model": "resnet18", "weights": "none", "classes": classes, "positive": positive, "head": {"hidden": 0},
         "loss": "cross_entropy", "scaling": "imagenet", "size": SIZE, "crop": None, "parameters": 11179077,
@@ -106,13 +109,13 @@ def write_miniature(folder: Path, classes: list[str], positive: str | None = Non
     predictions = predictions if validated else predictions[predictions["split"] == "test"]
     predictions.to_csv(folder / "reports" / "predictions.csv", index=False)
     write_json(folder / "reports" / "metrics.json", metrics.score_parts(predictions, classes, positive))
-    curves.write_plots(folder / "reports" / "plots", predictions, classes)
+    curves.write_plots(folder / "reports" / "plots", predictions, classes, 500)
 
 
-def report_of(folder: Path, **options) -> str:
+def report_of(folder: Path, **options: Any) -> str:
     """Run the stage on a miniature; the page it wrote."""
     write_miniature(folder, **options)
-    before = os.getcwd()
+    before = Path.cwd()
     os.chdir(folder)
     try:
         runpy.run_path(str(REPOSITORY / "stages" / "report.py"))
@@ -122,10 +125,18 @@ def report_of(folder: Path, **options) -> str:
 
 
 @pytest.fixture(scope="module")
-def hostile(tmp_path_factory) -> Path:
-    """A finished report whose class and file names are markup."""
+def hostile(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A report whose class and file names are markup; one class is absent from the test part."""
     folder = tmp_path_factory.mktemp("hostile")
-    report_of(folder, classes=[*HOSTILE, "{{ 7 * 7 }}", "$\\frac{$"])
+    report_of(folder, classes=list(HOSTILE), absent="absent")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def binary(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A report of two classes, one of them positive, trained without validation."""
+    folder = tmp_path_factory.mktemp("binary")
+    report_of(folder, classes=["healthy", "ill"], positive="ill", name="aptos", validated=False)
     return folder
 
 
@@ -138,18 +149,18 @@ class Elements(html.parser.HTMLParser):
 
     def __init__(self, page: str) -> None:
         super().__init__()
-        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.tags: list[tuple[str, dict[str, str]]] = []
         self.text = ""
         self.feed(page)
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags.append((tag, dict(attrs)))
+        self.tags.append((tag, {name: value or "" for name, value in attrs}))
 
     def handle_data(self, data: str) -> None:
         self.text += data
 
 
-def test_names_of_classes_and_files_are_text_and_never_markup(hostile):
+def test_names_of_classes_and_files_are_text_and_never_markup(hostile: Path) -> None:
     page = Elements(page_of(hostile))
     tags = {tag for tag, _ in page.tags}
     assert not tags & {"script", "b", "i"}
@@ -159,7 +170,7 @@ def test_names_of_classes_and_files_are_text_and_never_markup(hostile):
         assert name in page.text
 
 
-def test_the_page_names_no_address_outside_itself(hostile):
+def test_the_page_names_no_address_outside_itself(hostile: Path) -> None:
     page = page_of(hostile)
     addresses = [value for _, attributes in Elements(page).tags for name, value in attributes.items()
                  if name in ("src", "href", "xlink:href", "srcset", "action", "poster")]
@@ -169,7 +180,7 @@ def test_the_page_names_no_address_outside_itself(hostile):
     assert "@import" not in page
 
 
-def test_ids_are_unique_and_every_reference_has_its_target(hostile):
+def test_ids_are_unique_and_every_reference_has_its_target(hostile: Path) -> None:
     tags = Elements(page_of(hostile)).tags
     ids = [attributes["id"] for _, attributes in tags if "id" in attributes]
     assert len(ids) == len(set(ids))
@@ -178,7 +189,7 @@ def test_ids_are_unique_and_every_reference_has_its_target(hostile):
     assert references and set(references) <= set(ids)
 
 
-def test_every_image_and_chart_has_a_text_in_its_place(hostile):
+def test_every_image_and_chart_has_a_text_in_its_place(hostile: Path) -> None:
     for tag, attributes in Elements(page_of(hostile)).tags:
         if tag == "img":
             assert attributes["alt"]
@@ -186,19 +197,19 @@ def test_every_image_and_chart_has_a_text_in_its_place(hostile):
             assert len(attributes["aria-label"]) > 20
 
 
-def test_figures_lie_beside_the_page_as_png(hostile):
+def test_figures_lie_beside_the_page_as_png(hostile: Path) -> None:
     found = {path.name for path in (hostile / "reports" / "figures").iterdir()}
     assert found == {"curves.png", "steps.png", "confusion.png", "confusion_normalised.png", "roc.png",
                      "precision_recall.png"}
 
 
-def test_the_same_results_give_the_same_bytes(hostile, tmp_path):
-    report_of(tmp_path, classes=[*HOSTILE, "{{ 7 * 7 }}", "$\\frac{$"])
+def test_the_same_results_give_the_same_bytes(hostile: Path, tmp_path: Path) -> None:
+    report_of(tmp_path, classes=list(HOSTILE), absent="absent")
     for one in sorted((hostile / "reports").rglob("*.*")):
         assert (tmp_path / "reports" / one.relative_to(hostile / "reports")).read_bytes() == one.read_bytes(), one.name
 
 
-def test_the_most_confidently_wrong_come_first(hostile):
+def test_the_most_confidently_wrong_come_first(hostile: Path) -> None:
     predictions = pd.read_csv(hostile / "reports" / "predictions.csv")
     test = predictions[predictions["split"] == "test"]
     wrong = test[test["label"] != test["prediction"]]
@@ -207,29 +218,29 @@ def test_the_most_confidently_wrong_come_first(hostile):
     assert shown == [f"{value:.3f}" for value in confidence]
 
 
-def test_only_the_demo_is_called_synthetic(hostile, tmp_path):
+def test_only_the_demo_is_called_synthetic(hostile: Path, binary: Path) -> None:
     assert "Synthetic images" in page_of(hostile)
-    assert "Synthetic" not in report_of(tmp_path, classes=["a", "b"], name="aptos")
+    assert "Synthetic" not in page_of(binary)
 
 
-def test_sensitivity_and_specificity_of_the_positive_class_lead(tmp_path):
-    page = Elements(report_of(tmp_path, classes=["healthy", "ill"], positive="ill")).text
+def test_sensitivity_and_specificity_of_the_positive_class_lead(binary: Path) -> None:
+    page = Elements(page_of(binary)).text
     assert page.index("Sensitivity") < page.index("Specificity") < page.index("Balanced accuracy")
 
 
-def test_a_class_absent_from_the_test_part_is_said_to_be_left_out(tmp_path):
-    page = Elements(report_of(tmp_path, classes=["a", "b", "c"], absent="c")).text
-    assert "No test image of c: what needs one is undefined" in page
+def test_a_class_absent_from_the_test_part_is_said_to_be_left_out(hostile: Path) -> None:
+    page = Elements(page_of(hostile)).text
+    assert "No test image of absent: what needs one is undefined" in page
     assert "nan" not in page.lower()
 
 
-def test_a_run_without_validation_has_a_report(tmp_path):
-    page = Elements(report_of(tmp_path, classes=["a", "b"], validated=False)).text
+def test_a_run_without_validation_has_a_report(binary: Path) -> None:
+    page = Elements(page_of(binary)).text
     assert "no validation part, so the last of 12 epochs is kept" in page
     assert "nan" not in page.lower()
 
 
-def test_many_classes_have_a_report(tmp_path):
+def test_many_classes_have_a_report(tmp_path: Path) -> None:
     page = report_of(tmp_path, classes=[f"species {number}" for number in range(25)])
     assert "species 24" in page
 
@@ -244,7 +255,7 @@ def open_in_chromium(page: Path, profile: Path) -> tuple[str, str]:
 
 
 @needs_chromium
-def test_a_browser_opens_the_page_from_disk_without_a_network(hostile, tmp_path):
+def test_a_browser_opens_the_page_from_disk_without_a_network(hostile: Path, tmp_path: Path) -> None:
     shown, said = open_in_chromium(hostile / "reports" / "report.html", tmp_path / "profile")
     headline = json.loads((hostile / "reports" / "metrics.json").read_text())["test"]["balanced_accuracy"]
     assert f"<dd>{headline:.3f}</dd>" in shown
@@ -252,7 +263,7 @@ def test_a_browser_opens_the_page_from_disk_without_a_network(hostile, tmp_path)
 
 
 @needs_chromium
-def test_a_browser_would_refuse_to_ask_another_host(hostile, tmp_path):
+def test_a_browser_would_refuse_to_ask_another_host(hostile: Path, tmp_path: Path) -> None:
     page = tmp_path / "page.html"
     page.write_text(page_of(hostile).replace("<main>", '<main><img src="http://127.0.0.1:9/x.png">'), encoding="utf-8")
     assert "Content Security Policy" in open_in_chromium(page, tmp_path / "profile")[1]

@@ -1,16 +1,17 @@
 """Laws of the split: exact shares, whole groups, given parts kept, and stability."""
 
 import os
+import random
 import subprocess
 import sys
 from collections import Counter
+from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fovea.errors import UserError
@@ -18,14 +19,15 @@ from fovea.params.split import SplitParams
 from fovea.split import audit, split_images, summarise
 
 ROOT = Path(__file__).parents[1]
+LAW = settings(max_examples=30, deadline=None)
 SHARES = st.sampled_from([0.05, 0.1, 0.15, 0.2, 0.25, 0.29, 0.5])
 CLASS_SIZES = st.lists(st.integers(3, 40), min_size=2, max_size=4)
 
 
 def manifest_of(
     labels: list[int],
-    groups: list[str | None] | None = None,
-    given: list[str | None] | None = None,
+    groups: Sequence[str | None] | None = None,
+    given: Sequence[str | None] | None = None,
     names: list[str] | None = None,
     digests: list[str] | None = None,
 ) -> pd.DataFrame:
@@ -56,6 +58,7 @@ def rounded_half_up(share: float, total: int) -> int:
     return int(Fraction(str(share)) * total + Fraction(1, 2))
 
 
+@LAW
 @given(sizes=CLASS_SIZES, test=SHARES, val=SHARES, seed=st.integers(0, 5))
 def test_shares_of_each_class_are_exact(sizes: list[int], test: float, val: float, seed: int) -> None:
     manifest = manifest_of(labels_of_sizes(sizes))
@@ -101,8 +104,9 @@ def test_validation_is_not_the_same_draw_as_the_test() -> None:
     assert len(val & newly_tested) < len(newly_tested)
 
 
+@LAW
 @given(sizes=CLASS_SIZES, order=st.randoms(use_true_random=False), grouped=st.booleans())
-def test_order_of_rows_changes_nothing(sizes: list[int], order: np.random.Generator, grouped: bool) -> None:
+def test_order_of_rows_changes_nothing(sizes: list[int], order: random.Random, grouped: bool) -> None:
     labels = labels_of_sizes([size + 3 for size in sizes])
     groups = [f"g{number // 2}" for number in range(len(labels))] if grouped else None
     manifest = manifest_of(labels, groups)
@@ -117,6 +121,7 @@ def test_order_of_rows_changes_nothing(sizes: list[int], order: np.random.Genera
     assert split(shuffled) == expected
 
 
+@LAW
 @given(sizes=CLASS_SIZES, added=st.lists(st.integers(0, 1), max_size=10), test=SHARES, val=SHARES)
 def test_added_images_move_at_most_one_other_each_per_boundary(
     sizes: list[int], added: list[int], test: float, val: float
@@ -134,6 +139,7 @@ def test_added_images_move_at_most_one_other_each_per_boundary(
 GROUPED = st.lists(st.tuples(st.integers(0, 2), st.integers(0, 30)), min_size=30, max_size=120)
 
 
+@LAW
 @given(rows=GROUPED, seed=st.integers(0, 3))
 def test_groups_never_straddle(rows: list[tuple[int, int]], seed: int) -> None:
     # a few images of their own keep every class possible
@@ -154,6 +160,7 @@ def test_groups_are_compared_whole() -> None:
     assert with_prefix_1 == {"train", "val", "test"}
 
 
+@LAW
 @given(sizes=st.lists(st.integers(1, 5), min_size=20, max_size=60), test=SHARES)
 def test_groups_of_one_class_miss_the_number_by_less_than_a_group(sizes: list[int], test: float) -> None:
     labels, groups = [], []
@@ -188,6 +195,7 @@ def test_rare_class_reaches_the_test_part_with_its_group() -> None:
         assert summarise(manifest, split_images(manifest, SplitParams(seed=seed, test=0.2, val=0.2)))["test"]["1"] == 1
 
 
+@LAW
 @given(copies=st.lists(st.integers(0, 20), min_size=20, max_size=60))
 def test_identical_files_without_group_never_straddle(copies: list[int]) -> None:
     labels = [number % 2 for number in range(len(copies))] + [0, 1] * 6
@@ -197,13 +205,16 @@ def test_identical_files_without_group_never_straddle(copies: list[int]) -> None
     assert audit(manifest, table)["across_parts"] == 0
 
 
+@LAW
 @given(given_parts=st.lists(st.sampled_from(["train", "val", "test", None]), min_size=40, max_size=60))
 def test_given_parts_are_kept(given_parts: list[str | None]) -> None:
     labels = [number % 2 for number in range(len(given_parts))] + [0, 1] * 4
     manifest = manifest_of(labels, given=[*given_parts, *(["train"] * 8)])
     for part, own in zip(split(manifest).values(), given_parts, strict=False):
-        assert part == own or (own in ("train", None) and part in {"train", "val", "test"} - set(given_parts))\
-            or (own is None and part == "train")
+        if own in ("val", "test"):
+            assert part == own
+        else:
+            assert part == "train" or part not in given_parts
 
 
 def test_given_test_leaves_validation_to_be_drawn_from_train() -> None:
@@ -220,7 +231,8 @@ def test_given_validation_leaves_the_test_to_be_drawn_from_train() -> None:
 
 
 def test_group_that_straddles_a_given_split_stays_and_is_counted() -> None:
-    manifest = manifest_of([0, 1] * 10, ["g"] * 2 + [None] * 18, ["test", "train"] * 2 + ["test", "test"] + ["train"] * 14)
+    given_parts: list[str | None] = ["test", "train"] * 2 + ["test"] * 2 + ["train"] * 14
+    manifest = manifest_of([0, 1] * 10, ["g", "g", *[None] * 18], given_parts)
     table = split_images(manifest, SplitParams(seed=0, test=0.2, val=0))
     assert list(table["split"][:2]) == ["test", "train"]
     assert audit(manifest, table)["groups_across_parts"] == 1
@@ -237,6 +249,15 @@ def test_class_with_fewer_images_than_parts_is_an_error(
     with pytest.raises(UserError, match=message) as error:
         split(manifest_of(labels, groups), val=val)
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(("sizes", "test"), [([100] * 5, 0.1), ([30, 1, 1, 1, 1], 0.1), ([16, 1, 1, 1, 1], 0.2)])
+def test_few_groups_give_each_part_one(sizes: list[int], test: float) -> None:
+    groups: list[str | None] = [f"g{group}" for group, size in enumerate(sizes) for _ in range(size)]
+    manifest = manifest_of([0] * len(groups) + [1] * 100, [*groups, *[None] * 100])
+    for seed in range(10):
+        assert all(summarise(manifest, split_images(manifest, SplitParams(seed=seed, test=test, val=0.1)))[part]["0"]
+                   for part in ("train", "val", "test"))
 
 
 def test_audit_counts_identical_files_and_their_conflicts() -> None:

@@ -1,5 +1,6 @@
 import multiprocessing
 import os
+import re
 import signal
 import socket
 import sqlite3
@@ -13,13 +14,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fovea import provenance, run, store, tracking
+from fovea.tracking import provenance, runs, store, training_run
 
 ROOT = Path(__file__).parent.parent
 SECTIONS: dict[str, Any] = {
     "dataset": {"name": "demo", "labels": {"H (healthy)": "normal"}, "classes": ["0", "1"], "positive": None},
     "train": {"model": "resnet18", "full": {"lr": 0.001, "optimizer": {"name": "sgd", "nesterov": True}}},
-    "evaluate": {"worst": 12},
+    "evaluate": {"curve_points": 12},
     "machine": {"device": "auto"},
 }
 METRICS = {"test": {"accuracy": 0.8, "sensitivity": {"mild": 0.5}}, "val": {"accuracy": 0.7}}
@@ -39,12 +40,12 @@ def experiment(project: Path, request: pytest.FixtureRequest, monkeypatch: pytes
     monkeypatch.setenv("DVC_ROOT", str(project))
     monkeypatch.setenv("MLFLOW_EXPERIMENT_NAME", request.node.name)
     monkeypatch.chdir(project)
-    monkeypatch.setattr(run, "_warned", set())
+    monkeypatch.setattr(training_run, "_warned", set())
     return str(request.node.name)
 
 
-def start(**options: Any) -> tracking.TrainingRun:
-    return tracking.start_training(SECTIONS, data="data/raw/demo", digest="ab" * 20, device="cpu", **options)
+def start(**options: Any) -> runs.TrainingRun:
+    return runs.start_training(SECTIONS, data="data/raw/demo", digest="ab" * 20, device="cpu", **options)
 
 
 def finished() -> str:
@@ -54,16 +55,16 @@ def finished() -> str:
 
 
 def client() -> Any:
-    return tracking._connect()
+    return runs._connect()
 
 
-def runs(experiment: str) -> list[Any]:
+def parents(experiment: str) -> list[Any]:
     found = client().get_experiment_by_name(experiment)
     return list(client().search_runs([found.experiment_id]))
 
 
 def children(experiment: str, parent: str) -> list[Any]:
-    return [child for child in runs(experiment) if child.data.tags.get("mlflow.parentRunId") == parent]
+    return [child for child in parents(experiment) if child.data.tags.get("mlflow.parentRunId") == parent]
 
 
 def curve(run_id: str, name: str) -> list[tuple[int, float]]:
@@ -85,7 +86,7 @@ def repository(folder: Path) -> Path:
 
 def test_a_training_is_one_finished_run(experiment: str) -> None:
     run_id = finished()
-    assert [(found.info.run_id, found.info.status) for found in runs(experiment)] == [(run_id, "FINISHED")]
+    assert [(found.info.run_id, found.info.status) for found in parents(experiment)] == [(run_id, "FINISHED")]
 
 
 def test_a_run_carries_the_parameters_of_the_training_alone() -> None:
@@ -110,7 +111,7 @@ def test_thousands_of_steps_all_arrive() -> None:
 
 
 def test_points_are_written_while_training_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(run, "SECONDS_BETWEEN_WRITES", 0.0)
+    monkeypatch.setattr(training_run, "SECONDS_BETWEEN_WRITES", 0.0)
     with start() as training:
         training.log({"lr": 0.1}, 1)
         give_up = time.monotonic() + 20
@@ -133,7 +134,8 @@ def test_sigterm_marks_the_run_failed_and_ends_the_process(experiment: str) -> N
         "import sys, time; sys.path.insert(0, sys.argv[1]); from test_tracking import start\n"
         "with start() as training:\n    training.log({'lr': 1.0}, 1); print(training.id, flush=True); time.sleep(60)"
     )
-    with subprocess.Popen([sys.executable, "-c", code, str(Path(__file__).parent)], stdout=subprocess.PIPE, text=True) as child:
+    command = [sys.executable, "-c", code, str(Path(__file__).parent)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as child:
         assert child.stdout is not None
         run_id = child.stdout.readline().strip()
         child.send_signal(signal.SIGTERM)
@@ -152,7 +154,7 @@ def test_a_resumed_run_goes_on_without_a_point_twice(experiment: str) -> None:
     with start(resume=first.id) as second:
         second.log({"val_loss": 2.0}, 2)
         second.log({"val_loss": 1.0}, 3)
-    assert second.id == first.id and len(runs(experiment)) == 1
+    assert second.id == first.id and len(parents(experiment)) == 1
     assert curve(second.id or "", "val_loss") == [(1, 3.0), (2, 2.0), (3, 1.0)]
     assert client().get_run(second.id).info.status == "FINISHED"
     assert "fovea.error" not in client().get_run(second.id).data.tags
@@ -204,29 +206,29 @@ def test_a_shortened_recipe_shows_in_the_name() -> None:
 
 def test_an_evaluation_that_comes_again_is_recorded_once(experiment: str) -> None:
     run_id = finished()
-    first = tracking.log_evaluation(run_id, METRICS, SECTIONS["evaluate"])
-    assert tracking.log_evaluation(run_id, METRICS, SECTIONS["evaluate"]) == first is not None
+    first = runs.log_evaluation(run_id, METRICS, SECTIONS["evaluate"])
+    assert runs.log_evaluation(run_id, METRICS, SECTIONS["evaluate"]) == first is not None
     assert [child.info.run_id for child in children(experiment, run_id)] == [first]
     assert curve(run_id, "test/accuracy") == curve(first, "test/accuracy") == [(0, 0.8)]
 
 
 def test_a_changed_evaluation_is_another_child(experiment: str) -> None:
     run_id = finished()
-    tracking.log_evaluation(run_id, METRICS, {"worst": 12})
-    tracking.log_evaluation(run_id, METRICS, {"worst": 24})
+    runs.log_evaluation(run_id, METRICS, {"curve_points": 12})
+    runs.log_evaluation(run_id, METRICS, {"curve_points": 24})
     params = [child.data.params for child in children(experiment, run_id)]
-    assert sorted(one["evaluate.worst"] for one in params) == ["12", "24"]
+    assert sorted(one["evaluate.curve_points"] for one in params) == ["12", "24"]
 
 
 def test_the_run_shows_its_latest_evaluation_and_stays_finished() -> None:
     run_id = finished()
     other = {"test": {"accuracy": 0.9}, "val": {"accuracy": 0.6}}
-    tracking.log_evaluation(run_id, other, {"worst": 12})
-    tracking.log_evaluation(run_id, METRICS, {"worst": 12})
+    runs.log_evaluation(run_id, other, {"curve_points": 12})
+    runs.log_evaluation(run_id, METRICS, {"curve_points": 12})
     found = client().get_run(run_id)
     assert found.info.status == "FINISHED"
     assert found.data.metrics == {"test/accuracy": 0.8, "test/sensitivity/mild": 0.5, "val_best/accuracy": 0.7}
-    tracking.log_evaluation(run_id, other, {"worst": 12})  # back again
+    runs.log_evaluation(run_id, other, {"curve_points": 12})  # back again
     metrics = client().get_run(run_id).data.metrics
     assert metrics["test/accuracy"] == 0.9
     assert metrics["test/sensitivity/mild"] != 0.5  # NaN or 0: that evaluation has no such figure
@@ -237,7 +239,7 @@ def test_a_report_lies_with_its_evaluation_and_with_the_run(project: Path) -> No
     (project / "figures").mkdir(exist_ok=True)
     (project / "figures/roc.png").write_bytes(b"png")
     (project / "report.html").write_text("<p>")
-    child = tracking.log_report(run_id, METRICS, {"worst": 12}, {"report": ["report.html", "figures"]})
+    child = runs.log_report(run_id, METRICS, {"curve_points": 12}, {"report": ["report.html", "figures"]})
     for one in (run_id, child or ""):
         assert sorted(files(one, "report")) == ["report/figures", "report/report.html"]
         assert files(one, "report/figures") == ["report/figures/roc.png"]
@@ -261,7 +263,7 @@ def test_a_server_that_is_down_costs_one_line_and_nothing_else(
     assert training.id is None and out == ""
     assert len(err.splitlines()) == 1 and "MLFLOW_TRACKING_URI" in err
     assert "secret" not in err and "bob" not in err
-    assert tracking.log_evaluation(None, METRICS, {}) is None
+    assert runs.log_evaluation(None, METRICS, {}) is None
 
 
 def test_a_server_that_is_down_is_not_tried_for_minutes(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -282,7 +284,7 @@ def test_a_store_that_is_no_database_is_a_warning(
 
 
 def test_an_evaluation_of_a_run_that_this_store_lacks_is_a_warning(capfd: pytest.CaptureFixture[str]) -> None:
-    assert tracking.log_evaluation("0" * 32, METRICS, {}) is None
+    assert runs.log_evaluation("0" * 32, METRICS, {}) is None
     assert capfd.readouterr().err.count("warning: MLflow: ") == 1
 
 
@@ -329,15 +331,15 @@ def test_a_relative_sqlite_address_means_the_project_not_the_current_folder(
 def test_the_ui_command_is_short_in_the_project_and_absolute_elsewhere(
     project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert tracking.ui_command() == "uv run mlflow ui --backend-store-uri sqlite:///mlflow.db"
+    assert runs.ui_command() == "uv run mlflow ui --backend-store-uri sqlite:///mlflow.db"
     monkeypatch.chdir(tmp_path)
-    assert tracking.ui_command() == f"uv run mlflow ui --backend-store-uri 'sqlite:///{project.resolve()}/mlflow.db'"
+    assert runs.ui_command() == f"uv run mlflow ui --backend-store-uri 'sqlite:///{project.resolve()}/mlflow.db'"
 
 
 @pytest.mark.parametrize("uri", ["http://u:pa@ss@host:5000", "postgresql+psycopg2://u:p/a@ss@host/runs", "https://host?token=ss"])
 def test_the_ui_command_holds_no_password(uri: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
-    assert "ss" not in tracking.ui_command().replace("--backend", "")
+    assert "ss" not in runs.ui_command().replace("--backend", "")
 
 
 def test_a_server_decides_where_artifacts_lie() -> None:
@@ -354,7 +356,7 @@ def test_params_have_stable_names_and_the_text_of_the_file() -> None:
         "train.full.lr": "0.001",
         "train.full.optimizer.name": "sgd",
         "train.full.optimizer.nesterov": "true",
-        "evaluate.worst": "12",
+        "evaluate.curve_points": "12",
         "machine.device": "auto",
     }
 
@@ -420,7 +422,8 @@ def test_the_version_that_a_stage_read_comes_before_the_added_one(tmp_path: Path
 
 
 def test_mlflow_is_imported_by_tracking_alone_and_late() -> None:
-    importers = [path.name for path in (ROOT / "src").rglob("*.py") if "from mlflow" in path.read_text() or "import mlflow" in path.read_text()]
-    assert importers == ["tracking.py"]
-    code = "import sys; from fovea import tracking; tracking.ui_command(); assert 'mlflow' not in sys.modules"
+    texts = {path.name: path.read_text(encoding="utf-8") for path in (ROOT / "src").rglob("*.py")}
+    importers = [name for name, text in texts.items() if re.search(r"^\s*(from|import) mlflow", text, re.MULTILINE)]
+    assert importers == ["runs.py"]
+    code = "import sys; from fovea.tracking import runs; runs.ui_command(); assert 'mlflow' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True)

@@ -11,7 +11,7 @@ Item = TypeVar("Item")
 SECONDS_BETWEEN_LINES = 10.0
 
 
-def track(items: Iterable[Item], label: str, total: int | None = None, unit: str = "image") -> Iterator[Item]:
+def track(items: Iterable[Item], label: str, total: int | None = None, unit: str = "images") -> Iterator[Item]:
     """Yield `items`, showing how many of `total` (`len(items)` if None) have passed.
 
     On a terminal a bar appears after two seconds; in a log, a line at most every 10 seconds and one at the end.
@@ -26,6 +26,6 @@ def track(items: Iterable[Item], label: str, total: int | None = None, unit: str
         yield item
         if time.monotonic() - last > SECONDS_BETWEEN_LINES:
             last = time.monotonic()
-            print(f"{label}: {count}/{total} {unit}s", file=sys.stderr, flush=True)
+            print(f"{label}: {count}/{total} {unit}", file=sys.stderr, flush=True)
     if time.monotonic() - start > 2:
-        print(f"{label}: {count}/{total} {unit}s in {time.monotonic() - start:.1f} s", file=sys.stderr, flush=True)
+        print(f"{label}: {count}/{total} {unit} in {time.monotonic() - start:.1f} s", file=sys.stderr, flush=True)

@@ -68,7 +68,7 @@ def tasks(index: pd.DataFrame) -> Iterator[Task]:
     starts = np.flatnonzero(index["variant"].to_numpy() == 0)
     stops = np.append(starts[1:], len(index))
     for start, stop in zip(starts.tolist(), stops.tolist(), strict=True):
-        image, content = index["image"].iat[start], index["digest"].iat[start]
+        image, content = str(index["image"].iat[start]), str(index["digest"].iat[start])
         for first in range(0, stop - start, ROWS_AT_ONCE):
             yield Task(image, content, list(range(first, min(first + ROWS_AT_ONCE, stop - start))))
 
@@ -91,8 +91,7 @@ def make_rows(task: Task, files: RawFiles, params: AugmentParams) -> tuple[Task,
 
 def _rows(results: Iterable[tuple[Task, list[np.ndarray], bool]], images: int, lost: list[str]) -> Iterator[np.ndarray]:
     """All rows in order, with progress; images whose crop was not possible are added to `lost`."""
-    begun = (result for result in results)
-    for task, rows, found in track(begun, "augment", total=images):
+    for task, rows, found in track(results, "augment", total=images):
         if not found and task.variants[0] == 0:
             lost.append(task.image)
         yield from rows

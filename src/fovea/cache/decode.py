@@ -28,10 +28,9 @@ class Header:
 
     height: int
     width: int
-    orientation: int
-    fast: bool       # a JPEG that simplejpeg can decode to RGB
-    deep: bool       # 16 bits a colour channel
-    turned: bool     # Pillow applies the orientation of this format by itself
+    orientation: int  # 1 to 8 as in EXIF
+    fast: bool        # a JPEG that simplejpeg can decode to RGB
+    deep: bool        # 16 bits a colour channel
 
 
 def read_header(data: bytes) -> Header:
@@ -42,25 +41,35 @@ def read_header(data: bytes) -> Header:
             return Header(
                 height=image.height,
                 width=image.width,
-                orientation=_orientation(image),
+                orientation=1 if image.format == "TIFF" else _orientation(image),  # Pillow turns a TIFF by itself
                 fast=image.format in ("JPEG", "MPO") and image.mode in ("RGB", "L"),
                 deep=image.format == "PNG" and raw_mode.startswith(DEEP_COLOUR),
-                turned=image.format == "TIFF",
             )
     except Exception as error:  # decoders of foreign bytes raise whatever they like
         raise UserError(f"cannot be decoded: {error}") from None
 
 
 def decode(data: bytes, header: Header, factor: int = 1) -> np.ndarray:
-    """RGB uint8 (h, w, 3), upright, maybe a view. `factor` (1, 2, 4, 8) shrinks a JPEG, rounding its sides up.
+    """RGB uint8 (h, w, 3) as stored, not yet `upright`. `factor` (1, 2, 4, 8) shrinks a JPEG, rounding its sides up.
 
-    Formats other than JPEG ignore `factor`. Raises UserError if the bytes are damaged.
+    Formats other than JPEG ignore `factor`, and so does a JPEG that only Pillow can decode. Raises UserError if the
+    bytes are damaged.
     """
     try:
-        pixels = _decode_jpeg(data, header, factor) if header.fast else _decode_other(data, header)
+        return _decode_jpeg(data, header, factor) if header.fast else _decode_other(data, header)
     except Exception as error:
         raise UserError(f"cannot be decoded: {error}") from None
-    return pixels if header.turned else _upright(pixels, header.orientation)
+
+
+def upright(pixels: np.ndarray, orientation: int) -> np.ndarray:
+    """Undo EXIF orientation 2 to 8: maybe mirrored, then turned by quarters. Costs nothing, it returns a view."""
+    if orientation in (5, 6, 7, 8):
+        pixels = pixels.transpose(1, 0, 2)
+    if orientation in (2, 3, 6, 7):
+        pixels = pixels[:, ::-1]
+    if orientation in (3, 4, 7, 8):
+        pixels = pixels[::-1]
+    return pixels
 
 
 def _orientation(image: Image.Image) -> int:
@@ -74,10 +83,11 @@ def _decode_jpeg(data: bytes, header: Header, factor: int) -> np.ndarray:
     try:
         # libjpeg-turbo takes the smallest scale that keeps these sides, which is 1/factor
         pixels: np.ndarray = simplejpeg.decode_jpeg(
-            data, min_height=-(-header.height // factor), min_width=-(-header.width // factor)
+            data, min_height=-(-header.height // factor), min_width=-(-header.width // factor),
+            strict=False,  # ingest has accepted what libjpeg merely warns of
         )
         return pixels
-    except ValueError:  # a warning of libjpeg, such as bytes after the end: Pillow decides
+    except ValueError:  # such as for stray bytes between segments, which Pillow passes over
         return _decode_other(data, header)
 
 
@@ -114,14 +124,3 @@ def to_rgb(image: Image.Image) -> np.ndarray:
         black = Image.new("RGBA", image.size, (0, 0, 0, 255))
         return np.asarray(Image.alpha_composite(black, straight))[..., :3]
     return np.asarray(image.convert("RGB"))
-
-
-def _upright(pixels: np.ndarray, orientation: int) -> np.ndarray:
-    """Undo EXIF orientation 2 to 8: maybe mirrored, then turned by quarters. Costs nothing, it returns a view."""
-    if orientation in (5, 6, 7, 8):
-        pixels = pixels.transpose(1, 0, 2)
-    if orientation in (2, 3, 6, 7):
-        pixels = pixels[:, ::-1]
-    if orientation in (3, 4, 7, 8):
-        pixels = pixels[::-1]
-    return pixels

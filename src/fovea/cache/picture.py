@@ -4,8 +4,8 @@ import numpy as np
 
 from fovea.cache.circle import find_circle
 from fovea.cache.crop import Region, around, centre_square, cut
-from fovea.cache.decode import FACTORS, decode, read_header
-from fovea.cache.resize import fit_square
+from fovea.cache.decode import FACTORS, Header, decode, read_header, upright
+from fovea.cache.resize import Extent, fit_square
 from fovea.params.augment import AugmentParams
 from fovea.raw import Content
 
@@ -14,26 +14,40 @@ FIELD_SHARE = 0.9  # of the frame's shorter side that the fundus circle usually 
 
 
 def make_square(content: Content, params: AugmentParams) -> tuple[np.ndarray, bool]:
-    """RGB uint8 (size, size, 3), and whether the crop that was asked for was possible.
+    """RGB uint8 (size, size, 3), upright, and whether the crop that was asked for was possible.
 
     Raises UserError if the content cannot be decoded.
     """
-    image, found = _cropped(content, params)
-    return fit_square(image, params.size, params.fit, params.interpolation), found
-
-
-def _cropped(content: Content, params: AugmentParams) -> tuple[np.ndarray, bool]:
     if isinstance(content, np.ndarray):
         pixels = content.reshape(*content.shape[:2], -1)
-        return _crop(np.ascontiguousarray(np.broadcast_to(pixels, (*pixels.shape[:2], 3))), params)
+        image, extent, found = _crop(np.broadcast_to(pixels, (*pixels.shape[:2], 3)), pixels.shape[:2], params)
+        return _fit(image, extent, params), found
     header = read_header(content)
-    factor = 1 if params.exact else reduction(expected_side(header.height, header.width, params), params.size)
-    image, found = _crop(decode(content, header, factor), params)
-    side = max(image.shape[:2]) if params.fit == "pad" else min(image.shape[:2])
-    finer = reduction(side * factor, params.size)
-    if factor > 1 and finer < factor:  # the field is a small part of the frame; a few images in a set
-        image, found = _crop(decode(content, header, finer), params)
-    return image, found
+    image, extent, found = _decode_and_crop(content, header, params)
+    # Turned last: it is cheapest there, and the real part of a shrunk image begins at its stored corner.
+    return np.ascontiguousarray(upright(_fit(image, extent, params), header.orientation)), found
+
+
+def _fit(image: np.ndarray, extent: Extent, params: AugmentParams) -> np.ndarray:
+    return fit_square(image, extent, params.size, params.fit, params.interpolation)
+
+
+def _decode_and_crop(data: bytes, header: Header, params: AugmentParams) -> tuple[np.ndarray, Extent, bool]:
+    side = expected_side(header.height, header.width, params)
+    factor = reduction(side, params.size) if header.fast and not params.exact else 1
+    image, extent, found = _crop(*_decode(data, header, factor), params)
+    kept = max(extent) if params.fit == "pad" else min(extent)
+    finer = reduction(kept * factor, params.size)
+    if finer < factor:  # the field is a small part of the frame: few images of a set are decoded twice
+        return _crop(*_decode(data, header, finer), params)
+    return image, extent, found
+
+
+def _decode(data: bytes, header: Header, factor: int) -> tuple[np.ndarray, Extent]:
+    """Pixels, and how many of them are real: 1205 px at 1/4 are 301.25 px, in an array of 302."""
+    pixels = decode(data, header, factor)
+    whole = header.height, header.width
+    return pixels, pixels.shape[:2] if pixels.shape[:2] == whole else (whole[0] / factor, whole[1] / factor)
 
 
 def expected_side(height: int, width: int, params: AugmentParams) -> float:
@@ -48,11 +62,13 @@ def reduction(side: float, size: int) -> int:
     return max(factor for factor in FACTORS if factor == 1 or side / factor >= SPARE * size)
 
 
-def _crop(image: np.ndarray, params: AugmentParams) -> tuple[np.ndarray, bool]:
-    region: Region | None = Region(0, 0, image.shape[1], image.shape[0])
+def _crop(image: np.ndarray, extent: Extent, params: AugmentParams) -> tuple[np.ndarray, Extent, bool]:
+    """The kept part in C order, its extent in px, and whether it is what was asked for."""
+    region: Region | None = None
     if params.crop == "centre":
         region = centre_square(*image.shape[:2])
-    if params.crop == "fundus":
-        circle = find_circle(image)
-        region = around(circle) if circle else None
-    return (np.ascontiguousarray(image), False) if region is None else (cut(image, region), True)
+    if params.crop == "fundus" and (circle := find_circle(image)):
+        region = around(circle)
+    if region is None:
+        return np.ascontiguousarray(image), extent, params.crop == "none"
+    return cut(image, region), (region.height, region.width), True

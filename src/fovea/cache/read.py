@@ -15,7 +15,7 @@ class Cache:
 
     def __init__(self, folder: Path | str) -> None:
         self.index = pd.read_parquet(Path(folder) / "index.parquet")
-        self.attrs = dict(self.index.attrs)
+        self.attrs = {str(name): value for name, value in self.index.attrs.items()}
         paths = [Path(folder) / f"shard-{number:05d}.npy" for number in range(self.attrs["shards"])]
         self._shards = [np.asarray(np.load(path, mmap_mode="r")) for path in paths]
         self._shard, self._row = self.index["shard"].to_numpy(), self.index["row"].to_numpy()

@@ -7,26 +7,37 @@ them), without the 2.5 s that importing torchvision takes. Against Pillow: 0.5 m
 import numpy as np
 import torch
 
+Extent = tuple[float, float]
 
-def resize(image: np.ndarray, height: int, width: int, interpolation: str) -> np.ndarray:
-    """RGB uint8 (h, w, 3) to (height, width, 3). `interpolation`: bicubic or bilinear."""
-    if image.shape[:2] == (height, width):
+
+def resize(image: np.ndarray, extent: Extent, height: int, width: int, interpolation: str) -> np.ndarray:
+    """RGB uint8 (h, w, 3) to (height, width, 3). `interpolation`: bicubic or bilinear.
+
+    `extent` is the part of (h, w) that becomes the result, less than a pixel smaller: a decoder that shrinks by 4
+    makes 302 px of 1205, of which 301.25 are real. Ignoring that costs 17 dB against resizing the full image.
+    """
+    if image.shape[:2] == extent == (height, width):
         return image
     image = np.require(image, requirements=["C", "W"])  # torch warns of read-only memory
     planes = torch.from_numpy(image).permute(2, 0, 1)[None]  # a view: the kernel takes interleaved channels
+    exact = image.shape[:2] == extent
     resized = torch.nn.functional.interpolate(
-        planes, (height, width), mode=interpolation, align_corners=False, antialias=True
+        planes,
+        size=(height, width) if exact else None,
+        scale_factor=None if exact else (height / extent[0], width / extent[1]),
+        mode=interpolation,
+        align_corners=False,
+        antialias=True,
     )
     return np.ascontiguousarray(resized[0].permute(1, 2, 0).numpy())
 
 
-def fit_square(image: np.ndarray, size: int, fit: str, interpolation: str) -> np.ndarray:
+def fit_square(image: np.ndarray, extent: Extent, size: int, fit: str, interpolation: str) -> np.ndarray:
     """(h, w, 3) to (size, size, 3): `squash` ignores the aspect ratio, `pad` keeps it and adds black on two sides."""
-    height, width = image.shape[:2]
-    if fit == "squash" or height == width:
-        return resize(image, size, size, interpolation)
-    high, wide = (max(1, round(size * side / max(height, width))) for side in (height, width))
+    if fit == "squash" or extent[0] == extent[1]:
+        return resize(image, extent, size, size, interpolation)
+    high, wide = (max(1, round(size * side / max(extent))) for side in extent)
     square = np.zeros((size, size, 3), np.uint8)
     top, left = (size - high) // 2, (size - wide) // 2
-    square[top : top + high, left : left + wide] = resize(image, high, wide, interpolation)
+    square[top : top + high, left : left + wide] = resize(image, extent, high, wide, interpolation)
     return square

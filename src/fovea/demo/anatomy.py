@@ -44,11 +44,11 @@ def draw_eye(patient: np.random.Generator, eye: np.random.Generator, left: bool)
     pigment = pigment * np.exp(patient.normal(0, [0.02, 0.06, 0.10]))
     ridges, cup_share, disc_radius = patient.uniform(0, 1), patient.uniform(0.3, 0.6), patient.uniform(0.115, 0.14)
     disc = np.array([-0.45, -0.03]) + eye.normal(0, [0.05, 0.04])
-    fovea = disc + [eye.uniform(0.58, 0.66), eye.uniform(0.02, 0.10)]
+    fovea = disc + eye.uniform((0.58, 0.02), (0.66, 0.10))
     axes = disc_radius * np.array([eye.uniform(0.86, 0.98), 1.0])
     texture = choroid(eye, ridges)
-    arteries = vessel_tree(eye, disc + [0.01, 0.0], fovea, 0.0080)
-    veins = vessel_tree(eye, disc - [0.01, 0.0], fovea, 0.0112)
+    apart = np.array([0.01, 0.0])
+    arteries, veins = vessel_tree(eye, disc + apart, fovea, 0.0080), vessel_tree(eye, disc - apart, fovea, 0.0112)
     if not left:
         disc, fovea, texture = disc * [-1, 1], fovea * [-1, 1], texture[:, ::-1]
         arteries, veins = mirrored(arteries), mirrored(veins)
@@ -104,7 +104,8 @@ def paint_ground(eye: Eye, n: int) -> np.ndarray:
     glow = 0.10 * near(eye.disc, 0.22, cells)
     texture = cv2.resize(eye.texture, (cells, cells), interpolation=cv2.INTER_AREA)
     planes = []
-    for colour, absorption, grain in zip(eye.pigment.tolist(), MACULA_ABSORPTION.tolist(), (0.7, 1.3, 1.2), strict=True):
+    grains = (0.7, 1.3, 1.2)  # the choroid shows in green and blue more than in red
+    for colour, absorption, grain in zip(eye.pigment.tolist(), MACULA_ABSORPTION.tolist(), grains, strict=True):
         plane = colour * np.exp(grain * texture + glow - absorption * macula)
         planes.append(cv2.resize(plane, (n, n), interpolation=cv2.INTER_CUBIC))
     return np.stack(planes)

@@ -29,7 +29,7 @@ def count(rng: np.random.Generator, low: int, high: int) -> range:
 
 
 def mild(rng: np.random.Generator, free: FreePlaces, eye: Eye) -> list[Lesion]:
-    return [microaneurysm(rng, free) for _ in count(rng, 4, 9)]
+    return [microaneurysm(rng, free) for _ in count(rng, 6, 14)]
 
 
 def moderate(rng: np.random.Generator, free: FreePlaces, eye: Eye) -> list[Lesion]:
@@ -57,9 +57,11 @@ def severe(rng: np.random.Generator, free: FreePlaces, eye: Eye) -> list[Lesion]
 def proliferative(rng: np.random.Generator, free: FreePlaces, eye: Eye) -> list[Lesion]:
     lesions = [new_vessels(rng, free, eye.disc)] if rng.random() < 0.5 else []
     lesions += [new_vessels(rng, free, None) for _ in count(rng, 2, 3)]
-    if rng.random() < 0.4:
+    if rng.random() < 0.5:
         lesions.append(preretinal_haemorrhage(rng, free))
-    return lesions + moderate(rng, free, eye)
+    lesions += [hard_exudates(rng, free) for _ in count(rng, 0, 1)]
+    lesions += [haemorrhage(rng, free, eye.disc) for _ in count(rng, 5, 14)]
+    return lesions + [microaneurysm(rng, free) for _ in count(rng, 5, 12)]
 
 
 STAGES: dict[int, Callable[[np.random.Generator, FreePlaces, Eye], list[Lesion]]]

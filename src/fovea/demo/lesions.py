@@ -85,14 +85,14 @@ def blob(rng: np.random.Generator, place: np.ndarray, radius: float, roughness: 
 
 
 def microaneurysm(rng: np.random.Generator, free: FreePlaces) -> Lesion:
-    radius = rng.uniform(0.013, 0.019)
+    radius = rng.uniform(0.019, 0.026)
     place = free.find(radius, edge=0.7)
-    return lesion_at(place, "microaneurysm", rng.uniform(0.85, 1.0), [blob(rng, place, radius, 0.1)])
+    return lesion_at(place, "microaneurysm", rng.uniform(0.9, 1.0), [blob(rng, place, radius, 0.1)])
 
 
 def haemorrhage(rng: np.random.Generator, free: FreePlaces, disc: np.ndarray, quadrant: int | None = None) -> Lesion:
     """A dot or blot haemorrhage, or one in three a flame, which lies along the nerve fibres."""
-    radius = 0.013 * float(np.exp(1.25 * rng.beta(1.5, 1.5)))
+    radius = 0.017 * float(np.exp(1.05 * rng.beta(1.4, 1.8)))
     place = free.find(radius, quadrant=quadrant)
     away = place - disc
     flame = rng.random() < 1 / 3
@@ -126,7 +126,8 @@ def tangle(rng: np.random.Generator, place: np.ndarray, radius: float, strands: 
     outlines = []
     for heading in rng.uniform(0, 2 * np.pi) + np.linspace(0, 2 * np.pi, strands, endpoint=False):
         root = place + rng.normal(0, radius * 0.12, 2)
-        course = wander(rng, root, heading, radius * rng.uniform(0.9, 1.6), rng.choice([-1, 1]) * rng.uniform(1, 4), 0.4)
+        length, bend = radius * rng.uniform(0.9, 1.6), rng.choice([-1, 1]) * rng.uniform(1, 4)
+        course = wander(rng, root, heading, length, bend, 0.4)
         course = course[np.hypot(*(course - place).T) < radius]
         if len(course) > 2:
             outlines.append(Vessel(course, tapered(half_width, half_width * 0.6, len(course))).outline())
@@ -141,9 +142,9 @@ def irma(rng: np.random.Generator, free: FreePlaces) -> Lesion:
 
 def new_vessels(rng: np.random.Generator, free: FreePlaces, at: np.ndarray | None) -> Lesion:
     """A frond of fine tangled vessels, on the disc if `at` says where that is, or elsewhere."""
-    radius = rng.uniform(0.15, 0.22)
+    radius = rng.uniform(0.19, 0.28)
     place = free.find(radius * 0.5, edge=0.65) if at is None else at
-    outlines = tangle(rng, place, radius, int(rng.integers(16, 24)), 0.0055)
+    outlines = tangle(rng, place, radius, int(rng.integers(20, 28)), 0.0060)
     return lesion_at(place, "new_vessels", rng.uniform(0.8, 0.95), outlines)
 
 

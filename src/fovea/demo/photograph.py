@@ -67,7 +67,7 @@ def light_of(camera: Camera, cells: int) -> np.ndarray:
 
 
 def expose(paint: np.ndarray, camera: Camera) -> np.ndarray:
-    """Light, tint, haze, the edge of the field and focus: planar (3, n, n) to RGB float32 (n, n, 3), 0-255."""
+    """Light, tint, haze, the edge of the field and focus: planar (3, n, n) to RGB uint8 (n, n, 3)."""
     n = paint.shape[1]
     cells = max(n // 4, 32)
     x, y = grid(n)
@@ -77,7 +77,8 @@ def expose(paint: np.ndarray, camera: Camera) -> np.ndarray:
     for channel, gain, veil in zip(paint, camera.tint.tolist(), (0.8, 0.75, 0.7), strict=True):
         channel *= light * (255 * gain)
         channel += haze * (255 * veil)
-    return cv2.GaussianBlur(cv2.merge(list(paint)), (0, 0), max(camera.defocus * n / 2, 0.3))
+    picture = cv2.merge([cv2.convertScaleAbs(channel) for channel in paint])  # 8 bits: blur and warp take a third
+    return cv2.GaussianBlur(picture, (0, 0), max(camera.defocus * n / 2, 0.3))
 
 
 def frame_shape(camera: Camera, size: int) -> tuple[int, int]:
@@ -93,7 +94,7 @@ def field_of_view(camera: Camera, size: int) -> tuple[float, float, float]:
 
 
 def into_frame(picture: np.ndarray, camera: Camera, size: int) -> np.ndarray:
-    """The round field of view on black, float32 (height, width, 3)."""
+    """The round field of view on black, uint8 (height, width, 3)."""
     height, width = frame_shape(camera, size)
     x, y, radius = field_of_view(camera, size)
     scale = 2 * radius / picture.shape[0]

@@ -60,12 +60,12 @@ def wander(rng: np.random.Generator, start: np.ndarray, heading: float, length: 
 def arcade(rng: np.random.Generator, disc: np.ndarray, fovea: np.ndarray, temporal: bool, up: int) -> np.ndarray:
     """The course (n, 2) of one main vessel of a left eye; `up` is -1 above the disc and 1 below."""
     if temporal:  # around the macula
-        corners = [disc + [0.02, 0], disc + [0.05, up * 0.16], disc + [0.19, up * 0.36], fovea + [-0.10, up * 0.52],
-                   fovea + [0.28, up * 0.48], fovea + [0.56, up * 0.34], fovea + [0.85, up * 0.30]]
+        anchors = np.array([disc] * 3 + [fovea] * 4)
+        offsets = [(0.02, 0), (0.05, 0.16), (0.19, 0.36), (-0.10, 0.52), (0.28, 0.48), (0.56, 0.34), (0.85, 0.30)]
     else:
-        corners = [disc - [0.02, 0], disc + [-0.06, up * 0.14], disc + [-0.16, up * 0.33], disc + [-0.34, up * 0.55],
-                   disc + [-0.44, up * 0.85]]
-    knots = np.array(corners)
+        anchors = np.array([disc] * 5)
+        offsets = [(-0.02, 0), (-0.06, 0.14), (-0.16, 0.33), (-0.34, 0.55), (-0.44, 0.85)]
+    knots = anchors + np.array(offsets) * (1, up)
     knots[1:] += rng.normal(0, 0.025, (len(knots) - 1, 2)) * np.linspace(0.5, 2.0, len(knots) - 1)[:, None]
     course = smooth_curve(knots)
     wobble = np.cumsum(rng.normal(0, 0.0035, course.shape), axis=0)

@@ -11,16 +11,18 @@ from fovea.evaluation.table import class_numbers, probabilities
 from fovea.files import replacing
 
 Curve = Callable[[np.ndarray, np.ndarray], pd.DataFrame]  # (is it the class, its probability) to points
-MOST_POINTS = 500  # of one curve; what a plot can show, and keeps large test parts to some 20 kB a class
 
 
-def write_plots(folder: Path | str, predictions: pd.DataFrame, classes: list[str]) -> None:
-    """Write confusion.csv, roc.csv and precision_recall.csv of the test rows of `predictions` into `folder`."""
+def write_plots(folder: Path | str, predictions: pd.DataFrame, classes: list[str], most: int) -> None:
+    """Write confusion.csv, roc.csv and precision_recall.csv of the test rows of `predictions` into `folder`.
+
+    A curve has at most `most` points: 500 keep a large test part to some 20 kB a class.
+    """
     test = predictions[predictions["split"] == "test"]
     tables = {
         "confusion": confusion_pairs(test),
-        "roc": roc_points(test, classes),
-        "precision_recall": precision_recall_points(test, classes),
+        "roc": roc_points(test, classes, most),
+        "precision_recall": precision_recall_points(test, classes, most),
     }
     for name, table in tables.items():
         with replacing(Path(folder) / f"{name}.csv") as path:
@@ -32,10 +34,10 @@ def confusion_pairs(predictions: pd.DataFrame) -> pd.DataFrame:
     return predictions[["label", "prediction"]].set_axis(["actual", "predicted"], axis=1)
 
 
-def roc_points(predictions: pd.DataFrame, classes: list[str]) -> pd.DataFrame:
+def roc_points(predictions: pd.DataFrame, classes: list[str], most: int) -> pd.DataFrame:
     """Columns class, fpr, tpr, threshold: one class against the rest, from (0, 0) to (1, 1).
 
-    Corners only, at most MOST_POINTS a class. The threshold of (0, 0) is infinite, which neither JSON nor a plot can
+    Corners only, at most `most` a class. The threshold of (0, 0) is infinite, which neither JSON nor a plot can
     hold: it is left empty. A class that has no image, or all of them, has no curve.
     """
 
@@ -43,10 +45,10 @@ def roc_points(predictions: pd.DataFrame, classes: list[str]) -> pd.DataFrame:
         fpr, tpr, threshold = roc_curve(mine, chance, drop_intermediate=True)
         return pd.DataFrame({"fpr": fpr, "tpr": tpr, "threshold": np.where(np.isinf(threshold), np.nan, threshold)})
 
-    return _each_class(predictions, classes, curve)
+    return _each_class(predictions, classes, curve, most)
 
 
-def precision_recall_points(predictions: pd.DataFrame, classes: list[str]) -> pd.DataFrame:
+def precision_recall_points(predictions: pd.DataFrame, classes: list[str], most: int) -> pd.DataFrame:
     """Columns class, recall, precision, threshold: one class against the rest, by rising recall.
 
     It begins at recall 0 and precision 1, a convention that belongs to no threshold: that is left empty.
@@ -57,16 +59,16 @@ def precision_recall_points(predictions: pd.DataFrame, classes: list[str]) -> pd
         points = {"recall": recall, "precision": precision, "threshold": np.append(threshold, np.nan)}
         return pd.DataFrame(points).iloc[::-1]
 
-    return _each_class(predictions, classes, curve)
+    return _each_class(predictions, classes, curve, most)
 
 
-def _each_class(predictions: pd.DataFrame, classes: list[str], curve: Curve) -> pd.DataFrame:
+def _each_class(predictions: pd.DataFrame, classes: list[str], curve: Curve, most: int) -> pd.DataFrame:
     actual, chances = class_numbers(predictions["label"], classes), probabilities(predictions, classes)
     tables = []
     for number, name in enumerate(classes):
         mine = actual == number
         if mine.any() and not mine.all():
-            points = _thin(curve(mine, chances[:, number]))
+            points = _thin(curve(mine, chances[:, number]), most)
             points.insert(0, "class", name)
             tables.append(points)
     return pd.concat(tables, ignore_index=True) if tables else _no_rows(curve)
@@ -79,7 +81,7 @@ def _no_rows(curve: Curve) -> pd.DataFrame:
     return points
 
 
-def _thin(points: pd.DataFrame) -> pd.DataFrame:
-    """At most MOST_POINTS rows, evenly spaced, with the first and the last."""
-    kept = np.unique(np.linspace(0, len(points) - 1, MOST_POINTS).round().astype(int))
+def _thin(points: pd.DataFrame, most: int) -> pd.DataFrame:
+    """At most `most` rows, evenly spaced, with the first and the last."""
+    kept = np.unique(np.linspace(0, len(points) - 1, most).round().astype(int))
     return points.iloc[kept]

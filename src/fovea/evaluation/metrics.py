@@ -33,8 +33,8 @@ def score(predictions: pd.DataFrame, classes: list[str], positive: str | None) -
     actual, chances = class_numbers(predictions["label"], classes), probabilities(predictions, classes)
     table = class_table(confusion) | ranking_table(actual, chances)
     support = confusion.sum(axis=1)
-    per_class = {name: {key: _plain(column[number]) for key, column in table.items()} | {"support": int(support[number])}
-                 for number, name in enumerate(classes)}
+    per_class = {name: {**{key: _plain(values[row]) for key, values in table.items()}, "support": int(support[row])}
+                 for row, name in enumerate(classes)}
     return {
         "n": len(predictions),
         **({"positive": per_class[positive]} if positive is not None else {}),
@@ -106,7 +106,9 @@ def log_loss(actual: np.ndarray, chances: np.ndarray) -> float:
 
 
 def _ratio(above: np.ndarray, below: np.ndarray) -> np.ndarray:
-    return np.divide(above, below, out=np.full(len(below), np.nan), where=below > 0)
+    ratio = np.full(len(below), np.nan)
+    np.divide(above, below, out=ratio, where=below > 0)
+    return ratio
 
 
 def _mean(values: np.ndarray, weights: np.ndarray | None = None) -> float:

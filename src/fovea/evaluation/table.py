@@ -10,7 +10,7 @@ from fovea.errors import UserError
 
 def read_predictions(path: Path | str) -> pd.DataFrame:
     """Read a table of predictions. Names stay text: a class may be called 0, 01, NA or null."""
-    text = {column: str for column in ("image", "split", "label", "prediction")}
+    text = dict.fromkeys(("image", "split", "label", "prediction"), str)
     return pd.read_csv(path, dtype=text, keep_default_na=False)
 
 

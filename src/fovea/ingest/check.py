@@ -48,7 +48,8 @@ def _header(file: IO[bytes]) -> tuple[int, int, str]:
         assert image.format is not None
         width, height = image.size
         name = "jpeg" if image.format == "MPO" else image.format.lower()  # MPO: a JPEG followed by others
-        return (height, width, name) if _orientation(image) >= 5 else (width, height, name)
+        turned = _orientation(image) >= 5 and name != "tiff"  # Pillow turns TIFF by itself
+        return (height, width, name) if turned else (width, height, name)
 
 
 def _orientation(image: Image.Image) -> int:

@@ -68,4 +68,4 @@ def _is_text(address: str) -> bool:
 
 def _inside(root: str, address: str) -> bool:
     real = os.path.realpath(os.path.join(root, address))
-    return real.startswith(root + os.sep) or DVC_STORE.search(real) is not None
+    return real == root or real.startswith(root + os.sep) or DVC_STORE.search(real) is not None

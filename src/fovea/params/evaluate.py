@@ -8,4 +8,4 @@ from fovea.params.section import Section
 
 
 class EvaluateParams(Section):
-    worst: Annotated[int, Field(ge=0)]
+    curve_points: Annotated[int, Field(ge=2)]

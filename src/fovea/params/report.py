@@ -10,3 +10,4 @@ from fovea.params.section import Section
 class ReportParams(Section):
     title: str
     examples: Annotated[int, Field(ge=0)]
+    worst: Annotated[int, Field(ge=0)]

@@ -80,8 +80,8 @@ def _yaml_location(loc: tuple[int | str, ...], values: Any) -> tuple[list[str], 
     keys: list[str] = []
     for position, part in enumerate(loc):
         last = position == len(loc) - 1
-        if (isinstance(values, dict) and part in values) or (isinstance(values, list) and isinstance(part, int)):
-            values = values[part]
+        if (isinstance(values, dict) and part in values) or isinstance(values, list):
+            values = values[part]  # type: ignore[index]  # of a list pydantic gives the position
         elif not last:
             continue
         else:

@@ -81,8 +81,8 @@ def metric_rows(results: Results) -> list[tuple[str, list[float | None]]]:
     parts = [results.metrics["test"], results.metrics.get("val", {})]
     rows = []
     if results.positive is not None:
-        rows = [(f"{label} of {results.positive}", [part.get("positive", {}).get(key) for part in parts])
-                for key, label in sorted(PER_CLASS.items(), key=lambda item: item[0] not in ("sensitivity", "specificity"))]
+        rows = [(f"{PER_CLASS[key]} of {results.positive}", [part.get("positive", {}).get(key) for part in parts])
+                for key in ("sensitivity", "specificity", "precision", "f1", "auroc", "average_precision")]
     return rows + [(label, [part.get(key) for part in parts]) for key, label in METRICS.items()]
 
 
@@ -183,4 +183,5 @@ def _course(history: pd.DataFrame, metric: str) -> str:
 
 def _last(history: pd.DataFrame) -> str:
     names = {"val_balanced_accuracy": "balanced accuracy", "val_auroc": "AUROC", "val_kappa": "kappa"}
-    return "At the last epoch: " + ", ".join(f"{label} {history[key].iloc[-1]:.3f}" for key, label in names.items()) + "."
+    last = [f"{label} {history[key].iloc[-1]:.3f}" for key, label in names.items()]
+    return "At the last epoch: " + ", ".join(last) + "."

@@ -7,6 +7,7 @@ import io
 import re
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import matplotlib
 import numpy as np
@@ -28,7 +29,7 @@ DASHES = ("solid", "dashed", "dotted")
 MOST_CURVES = len(CURVES) * len(DASHES)
 MOST_CELL_TEXTS = 15  # classes up to which the cells of a confusion matrix show their numbers
 
-STYLE = {
+STYLE: Any = {  # of matplotlib's settings
     "font.size": 9, "font.family": "sans-serif", "text.parse_math": False,  # a class may be called $x$
     "text.color": COLOURS["ink"], "axes.labelcolor": COLOURS["muted"], "axes.edgecolor": COLOURS["rule"],
     "xtick.color": COLOURS["rule"], "ytick.color": COLOURS["rule"],
@@ -86,7 +87,7 @@ def validation_panel(history: pd.DataFrame, kept: int | None) -> Panel:
 
 def _epochs(axes: Axes, history: pd.DataFrame, lines: dict[str, str], label: str, kept: int | None,
             colours: tuple[str, ...] = (COLOURS["muted"], COLOURS["accent"])) -> None:
-    """Columns of the history by epoch; `kept` and the change of phase are marked. A column without values is left out."""
+    """Columns of the history by epoch, those that have values; `kept` and the change of phase are marked."""
     shown = {name: column for name, column in lines.items() if history[column].notna().any()}
     for (name, column), colour in zip(shown.items(), colours, strict=False):
         axes.plot(history["epoch"], history[column], color=colour, label=name, marker="o", markersize=2.5)
@@ -165,8 +166,9 @@ def confusion_panel(confusion: np.ndarray, classes: list[str], normalised: bool)
         top = 1.0 if normalised else max(float(values.max()), 1.0)
         axes.imshow(values, cmap=shades, vmin=0, vmax=top)
         axes.grid(False)
-        axes.set_xticks(range(len(classes)), [shorten(name) for name in classes], rotation=90 if len(classes) > 6 else 0)
-        axes.set_yticks(range(len(classes)), [shorten(name) for name in classes])
+        names = [shorten(name) for name in classes]
+        axes.set_xticks(range(len(classes)), names, rotation=90 if max(map(len, names)) * len(names) > 48 else 0)
+        axes.set_yticks(range(len(classes)), names)
         axes.set(xlabel="predicted", ylabel="actual")
         for (row, column), value in np.ndenumerate(values) if len(classes) <= MOST_CELL_TEXTS else ():
             axes.text(column, row, f"{value:.2f}" if normalised else str(value), ha="center", va="center",

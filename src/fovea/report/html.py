@@ -46,9 +46,10 @@ def draw_figures(results: Results) -> dict[str, Figure]:
 
 def row_shares(confusion: np.ndarray) -> np.ndarray:
     """float64 (classes, classes): each count as a share of its row; a class without images has zeros."""
-    return confusion / np.maximum(confusion.sum(axis=1, keepdims=True), 1)
+    shares: np.ndarray = confusion / np.maximum(confusion.sum(axis=1, keepdims=True), 1)
+    return shares
 
 
 def format_figure(value: float | None) -> str:
     """Three decimals, a dash for what is undefined."""
-    return "–" if value is None else f"{value:.3f}"
+    return "\N{EN DASH}" if value is None else f"{value:.3f}"

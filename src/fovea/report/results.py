@@ -29,7 +29,7 @@ class Results:
     roc: pd.DataFrame                # class, fpr, tpr
     precision_recall: pd.DataFrame   # class, recall, precision
     model: dict[str, Any]
-    run: dict[str, Any]              # run_id, experiment
+    run: dict[str, Any]              # run_id
     cache: Cache
 
     @property
@@ -43,4 +43,5 @@ class Results:
 
     @property
     def positive(self) -> str | None:
-        return self.model["positive"]
+        positive: str | None = self.model["positive"]
+        return positive

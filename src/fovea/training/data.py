@@ -1,7 +1,7 @@
 """From cached rows to batches for the model, prepared one batch ahead in a thread."""
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
 from queue import Queue
 from typing import TYPE_CHECKING, Any
@@ -103,7 +103,7 @@ def shuffled_batches(count: int, batch_size: int, seed: int, epoch: int) -> list
     return batches[:-1] if single else batches
 
 
-def ahead(items: Iterator[Any]) -> Iterator[Any]:
+def ahead(items: Iterator[Any]) -> Generator[Any, None, None]:
     """`items`, computed by a thread up to `AHEAD` before they are asked for. An error in the thread is raised here."""
     queue: Queue[tuple[Any, BaseException | None, bool]] = Queue(AHEAD)
     stopped = threading.Event()

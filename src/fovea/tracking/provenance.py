@@ -1,4 +1,4 @@
-"""Where a run comes from: parameters as flat text, commit, version of the image set, library versions. Without MLflow."""
+"""Where a run comes from: parameters as flat text, commit, version of the images, of libraries. Without MLflow."""
 
 import hashlib
 import importlib.metadata
@@ -94,7 +94,7 @@ def scrub(text: str) -> str:
 def git_facts(root: Path) -> dict[str, str]:
     """`git.commit`, `git.branch` (absent on a detached HEAD) and `git.dirty`; empty outside a git repository.
 
-    Dirty means that a tracked file differs which DVC does not write: a run itself changes dvc.lock, metrics and .gitignore.
+    Dirty: a tracked file differs that DVC does not write. A run itself changes dvc.lock, metrics and .gitignore.
     """
     commit = _git(root, "rev-parse", "--verify", "HEAD")
     if not commit:

@@ -14,9 +14,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from fovea import provenance, store
-from fovea.run import Artifacts, Point, TrainingRun, going_on, store_files
-from fovea.store import ui_command
+from fovea.tracking import provenance, store
+from fovea.tracking.store import ui_command
+from fovea.tracking.training_run import Artifacts, Point, TrainingRun, going_on, store_files
 
 __all__ = ["Artifacts", "TrainingRun", "log_evaluation", "log_report", "start_training", "ui_command"]
 
@@ -25,7 +25,6 @@ LARGEST_BATCH = 1000                               # points that MLflow takes at
 LARGEST_BATCH_OF_PARAMS = 100
 LONGEST_DIGEST = 36                                # of an input: an md5 with ".dir" is just as long
 SHOWN = {"test": "test", "val": "val_best"}        # part of metrics.json: its name in MLflow
-UI_OF_TRAINING = {"mlflow.experimentKind": "custom_model_development"}  # by default the UI opens on language models
 EVALUATION, LATEST, PARENT = "fovea.evaluation", "fovea.latest_evaluation", "mlflow.parentRunId"
 
 
@@ -59,7 +58,8 @@ def _create(client: Any, sections: Mapping[str, Any], data: Path, digest: str, t
     facts |= {"mlflow.source.type": "LOCAL", "mlflow.source.name": Path(sys.argv[0]).name}
     facts |= {"mlflow.source.git.commit": facts["git.commit"]} if "git.commit" in facts else {}
     name = f"{data.name}-{sections['train']['model']}{'-quick' if tags.get('fovea.quick') == 'true' else ''}"
-    run_id = client.create_run(_experiment(client), tags={tag: provenance.scrub(facts[tag]) for tag in facts}).info.run_id
+    facts = {tag: provenance.scrub(value) for tag, value in facts.items()}
+    run_id = client.create_run(_experiment(client), tags=facts).info.run_id
     with going_on("the parameters"):  # from here on there is a run, which the stages after this one need
         client.update_run(run_id, name=facts.get("dvc.experiment") or f"{name}-{run_id[:6]}")
         _log_params(client, run_id, {name: sections[name] for name in RECORDED_SECTIONS if name in sections})
@@ -127,14 +127,16 @@ def _evaluation(
 
 def _child(client: Any, parent: Any, key: str) -> Any:
     """The run of the evaluation `key`, found again or created."""
-    same = f"tags.`{PARENT}` = '{parent.info.run_id}' and tags.`{EVALUATION}` = '{key}'"
-    found = client.search_runs([parent.info.experiment_id], same, max_results=1)
     tags = {PARENT: parent.info.run_id, EVALUATION: key}
-    return found[0] if found else client.create_run(parent.info.experiment_id, tags=tags, run_name=f"evaluation-{key[:6]}")
+    same = " and ".join(f"tags.`{tag}` = '{value}'" for tag, value in tags.items())
+    found = client.search_runs([parent.info.experiment_id], same, max_results=1)
+    if found:
+        return found[0]
+    return client.create_run(parent.info.experiment_id, tags=tags, run_name=f"evaluation-{key[:6]}")
 
 
 def _show_latest(client: Any, parent: Any, key: str, values: Mapping[str, float]) -> None:
-    """Give the parent the metrics `values`. MLflow deletes none, so one that only an earlier evaluation had gets NaN."""
+    """Give the parent the metrics `values`. MLflow deletes none: what only an earlier one had gets NaN."""
     if parent.data.tags.get(LATEST) == key:
         return
     prefixes = tuple(f"{name}/" for name in SHOWN.values())
@@ -193,7 +195,7 @@ def _experiment(client: Any) -> str:
     found = client.get_experiment_by_name(name)
     if found is None:
         try:
-            return str(client.create_experiment(name, store.artifact_location(store.store_uri()), UI_OF_TRAINING))
+            return str(client.create_experiment(name, store.artifact_location(store.store_uri())))
         except MlflowException:  # another process was faster
             found = client.get_experiment_by_name(name)
             if found is None:

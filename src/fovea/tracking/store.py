@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from fovea.provenance import project_root, scrub
+from fovea.tracking.provenance import project_root, scrub
 
 NETWORK_DISKS = ("nfs", "cifs", "smb", "lustre", "gpfs", "beegfs", "ceph", "fuse.", "9p", "afs")
 ENVIRONMENT = {  # the user's own values win
@@ -70,7 +70,7 @@ def exclusive(uri: str) -> Iterator[None]:
         yield
         return
     file.parent.mkdir(parents=True, exist_ok=True)
-    with open(f"{file}.lock", "w") as lock:
+    with Path(f"{file}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not _on_network(file.parent):
             connection = sqlite3.connect(file, timeout=20)

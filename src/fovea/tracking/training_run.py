@@ -12,8 +12,8 @@ from pathlib import Path
 from types import FrameType, TracebackType
 from typing import Any, Self
 
-from fovea import store
-from fovea.provenance import scrub
+from fovea.tracking import store
+from fovea.tracking.provenance import scrub
 
 Artifacts = Mapping[str, Sequence[Path | str]]  # folder within the run, "" for its root: files, or folders
 Point = tuple[str, float, int, int]             # curve, value, Unix time in ms, step
@@ -131,7 +131,7 @@ def going_on(what: str) -> Iterator[None]:
     """Turn any failure inside into one line on stderr, once in a process for each `what`."""
     try:
         yield
-    except Exception as error:  # noqa: BLE001  whatever MLflow, SQLAlchemy, requests or the disk raise
+    except Exception as error:  # whatever MLflow, SQLAlchemy, requests or the disk raise
         if what not in _warned:
             _warned.add(what)
             uri = store.store_uri()
