@@ -7,6 +7,7 @@ mlflow_run.json, and opens one MLflow run.
 """
 
 import math
+import platform
 import time
 from functools import partial
 from importlib.metadata import version
@@ -114,7 +115,12 @@ with run:
             "device": describe(device),
             "seconds": round(seconds, 1),
             "images_per_second": round(trainer.samples / seconds, 1),
-            "versions": {"fovea": version("fovea"), "torch": torch.__version__, "torchvision": torchvision.__version__},
+            "versions": {
+                "fovea": version("fovea"),
+                "python": platform.python_version(),
+                "torch": torch.__version__,
+                "torchvision": torchvision.__version__,
+            },
             "machine": machine.model_dump(),
         },
     )

@@ -71,6 +71,9 @@ class Project:
         """Stages that DVC finds changed themselves, without what lies behind them."""
         return {line.rstrip(":") for line in self.run("dvc status").stdout.splitlines() if re.fullmatch(r"\w+:", line)}
 
+    def params(self) -> dict[str, Any]:
+        return dict(YAML(typ="safe").load(self.folder / "params.yaml"))
+
     def set_params(self, changes: dict[str, Any]) -> None:
         """Write values into params.yaml by their dotted keys."""
         yaml, path = YAML(), self.folder / "params.yaml"

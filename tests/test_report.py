@@ -83,7 +83,7 @@ def write_summaries(folder: Path, images: pd.DataFrame, classes: list[str], posi
     write_json(reports / "audit.json", {"identical_files": 4, "conflicting_labels": 1, "across_parts": 0})
     write_json(reports / "augment.json", {"images": len(images), "rows": len(images) + totals["train"],
                                           "variants": 1, "size": SIZE, "uncropped": 1})
-    write_json(folder / "mlflow_run.json", {"run_id": "0123456789abcdef"})
+    write_json(folder / "mlflow_run.json", {"run_id": None})
     write_json(folder / "models" / "model.json", {
         "model": "resnet18", "weights": "none", "classes": classes, "positive": positive, "head": {"hidden": 0},
         "loss": "cross_entropy", "scaling": "imagenet", "size": SIZE, "crop": None, "parameters": 11179077,

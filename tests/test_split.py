@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 from hypothesis import given, settings
@@ -38,8 +39,8 @@ def manifest_of(
         "digest": pd.Series(digests or [f"digest of {name}" for name in names], dtype="str"),
         "label": pd.Series([str(label) for label in labels], dtype="str"),
         "target": pd.Series(labels, dtype="int16"),
-        "group": pd.Series(groups or [None] * len(labels), dtype="str"),
-        "given_split": pd.Series(given or [None] * len(labels), dtype="str"),
+        "group": pd.Series(np.array(groups or [None] * len(labels), dtype=object), dtype="str"),
+        "given_split": pd.Series(np.array(given or [None] * len(labels), dtype=object), dtype="str"),
     })
     manifest.attrs = {"name": "set", "classes": [str(label) for label in range(max(labels) + 1)]}
     return manifest
@@ -226,12 +227,12 @@ def test_given_test_leaves_validation_to_be_drawn_from_train() -> None:
 
 def test_given_validation_leaves_the_test_to_be_drawn_from_train() -> None:
     labels = [0, 1] * 50
-    given_parts: list[str | None] = ["train"] * 80 + ["val"] * 20
+    given_parts = ["train"] * 80 + ["val"] * 20
     assert Counter(split(manifest_of(labels, given=given_parts)).values()) == {"train": 64, "val": 20, "test": 16}
 
 
 def test_group_that_straddles_a_given_split_stays_and_is_counted() -> None:
-    given_parts: list[str | None] = ["test", "train"] * 2 + ["test"] * 2 + ["train"] * 14
+    given_parts = ["test", "train"] * 2 + ["test"] * 2 + ["train"] * 14
     manifest = manifest_of([0, 1] * 10, ["g", "g", *[None] * 18], given_parts)
     table = split_images(manifest, SplitParams(seed=0, test=0.2, val=0))
     assert list(table["split"][:2]) == ["test", "train"]

@@ -9,13 +9,15 @@ class UserError(Exception):
 
 
 def report_user_errors() -> None:
-    """Make this process end a `UserError` with its one line; any other error keeps its traceback."""
+    """Make this process end a `UserError`, or a missing file, with one line; any other error keeps its traceback."""
     sys.excepthook = _one_line
 
 
 def _one_line(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
     if issubclass(kind, UserError):
         print(f"error: {error}", file=sys.stderr)
+    elif isinstance(error, FileNotFoundError) and error.filename:
+        print(f"error: {error.filename}: not found; run `dvc repro`, which makes what is missing", file=sys.stderr)
     elif issubclass(kind, KeyboardInterrupt):
         print("interrupted", file=sys.stderr)
     else:

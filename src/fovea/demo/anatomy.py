@@ -91,7 +91,9 @@ def absorb(paint: np.ndarray, layer: np.ndarray, absorption: np.ndarray) -> None
 
 
 def cover(paint: np.ndarray, layer: np.ndarray, colour: np.ndarray) -> None:
-    """Replace the paint in place by a colour where the uint8 layer is set."""
+    """Replace the paint in place by a colour where the uint8 layer is set; a smooth layer may be a smaller one."""
+    if layer.shape != paint.shape[1:]:
+        layer = cv2.resize(layer, paint.shape[:0:-1], interpolation=cv2.INTER_LINEAR)
     strength = layer.astype(np.float32) / 255
     for channel, value in zip(paint, colour.tolist(), strict=True):
         channel += strength * (value - channel)
@@ -112,7 +114,7 @@ def paint_ground(eye: Eye, n: int) -> np.ndarray:
 
 
 def paint_disc(paint: np.ndarray, eye: Eye) -> None:
-    n = paint.shape[1]
+    n = paint.shape[1] // 2  # its edges are soft: half the size is enough
     turn = np.linspace(0, 2 * np.pi, 64, endpoint=False)
     rim = np.stack([np.cos(turn), np.sin(turn)], axis=1) * eye.disc_axes
     disc, cup = np.zeros((n, n), np.uint8), np.zeros((n, n), np.uint8)

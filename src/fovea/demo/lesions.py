@@ -13,9 +13,9 @@ from fovea.demo.anatomy import Eye, absorb, cover
 from fovea.demo.vessels import Vessel, fill, tapered, wander
 
 BLOOD_ABSORPTION = np.array([0.52, 1.15, 0.85])
-BRIGHT = (  # kind, softness of the edge in widths of the field, colour
-    ("cotton_wool_spot", 0.010, np.array([0.97, 0.88, 0.68])),
-    ("hard_exudates", 0.0015, np.array([1.0, 0.88, 0.45])),
+BRIGHT = (  # kind, softness of the edge in widths of the field, painted how many times smaller, colour
+    ("cotton_wool_spot", 0.010, 3, np.array([0.97, 0.88, 0.68])),
+    ("hard_exudates", 0.0015, 1, np.array([1.0, 0.88, 0.45])),
 )
 MAP_CELLS = 192           # resolution of the map of free places
 TRIES = 60                # places looked at for one lesion
@@ -174,10 +174,10 @@ def paint_lesions(paint: np.ndarray, lesions: list[Lesion]) -> None:
     n = paint.shape[1]
     brightness = min(float(paint[0].mean()) / 0.62, 1.1)
     present = {lesion.kind for lesion in lesions}
-    for kind, softness, colour in BRIGHT:
+    for kind, softness, coarser, colour in BRIGHT:
         if kind in present:
-            cover(paint, layer_of(lesions, {kind}, n, softness), colour * brightness)
-    if red := present - {kind for kind, _, _ in BRIGHT}:
+            cover(paint, layer_of(lesions, {kind}, n // coarser, softness), colour * brightness)
+    if red := present - {kind for kind, *_ in BRIGHT}:
         absorb(paint, layer_of(lesions, red, n, 0.0018), BLOOD_ABSORPTION)
 
 
