@@ -5,6 +5,7 @@
 (not run yet)
 """
 
+import json
 import os
 import statistics
 import tempfile
@@ -20,8 +21,9 @@ def empty_pipeline(folder: Path) -> Project:
     """Six stages in a row, each copying one small file."""
     folder.mkdir()
     (folder / "0.txt").write_text("0")
-    steps = [f"  s{i}:\n    cmd: cp {i}.txt {i + 1}.txt\n    deps: [{i}.txt]\n    outs: [{i + 1}.txt]\n" for i in range(len(STAGES))]
-    (folder / "dvc.yaml").write_text("stages:\n" + "".join(steps))
+    pairs = [(f"{i}.txt", f"{i + 1}.txt") for i in range(len(STAGES))]
+    stages = {f"s{i}": {"cmd": f"cp {a} {b}", "deps": [a], "outs": [b]} for i, (a, b) in enumerate(pairs)}
+    (folder / "dvc.yaml").write_text(json.dumps({"stages": stages}))  # JSON is YAML
     project = Project(folder)
     project.run("git init -q")
     project.run("dvc init -q")

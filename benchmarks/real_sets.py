@@ -42,7 +42,8 @@ def main() -> None:
     if FOLDER is None:
         sys.exit("set FOVEA_REAL_DATA to the folder of the real image sets")
     print(f"ResNet-18 from scratch, n = 1 (seed 0), {os.cpu_count()} cores, torch {torch.__version__}")
-    print("set          px epochs  balanced  AUROC  kappa     n |" + "".join(f"{stage:>9}" for stage in STAGES) + " s | MiB")
+    columns = "".join(f"{stage:>9}" for stage in STAGES)
+    print(f"set          px epochs  balanced  AUROC  kappa     n |{columns} s | MiB")
     for name, (size, epochs, batch) in SETTINGS.items():
         with tempfile.TemporaryDirectory() as folder:
             project = Project.create(Path(folder) / "project")
@@ -53,8 +54,9 @@ def main() -> None:
             test = json.loads(project.text("reports/metrics.json"))["test"]
         figures = [test[key] for key in ("balanced_accuracy", "auroc_macro", "quadratic_weighted_kappa")]
         seconds = "".join(f"{wall:9.1f}" for wall, _ in stages)
-        print(f"{name:<12}{size:3}{epochs:7}  {figures[0]:8.3f} {figures[1]:6.3f} {figures[2]:6.3f} {test['n']:5} |{seconds}"
-              f"   | {max(memory for _, memory in stages):.0f}", flush=True)
+        reached = f"{figures[0]:8.3f} {figures[1]:6.3f} {figures[2]:6.3f} {test['n']:5}"
+        peak = max(memory for _, memory in stages)
+        print(f"{name:<12}{size:3}{epochs:7}  {reached} |{seconds}   | {peak:.0f}", flush=True)
 
 
 if __name__ == "__main__":

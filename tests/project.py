@@ -57,9 +57,8 @@ class Project:
 
     def run(self, command: str, check: bool = True) -> subprocess.CompletedProcess[str]:
         """Run `command` in the project. With `check`, anything but exit code 0 fails the test with its output."""
-        done = subprocess.run(
-            command.split(), cwd=self.folder, env=self.environment, capture_output=True, text=True, stdin=subprocess.DEVNULL
-        )
+        options: dict[str, Any] = {"capture_output": True, "text": True, "stdin": subprocess.DEVNULL}
+        done = subprocess.run(command.split(), cwd=self.folder, env=self.environment, **options)
         assert not check or done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
         return done
 

@@ -10,7 +10,8 @@ from ruamel.yaml import YAML
 from tests.import_closure import ROOT
 
 FOLDER = os.environ.get("FOVEA_REAL_DATA")
-needs_real_sets = pytest.mark.skipif(FOLDER is None, reason="needs real image sets: set FOVEA_REAL_DATA to their folder")
+MISSING = "needs real image sets: set FOVEA_REAL_DATA to their folder"
+needs_real_sets = pytest.mark.skipif(FOLDER is None, reason=MISSING)
 
 
 def _recipe_dataset(recipe: str) -> dict[str, Any]:

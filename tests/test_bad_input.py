@@ -70,7 +70,9 @@ WRONG: list[tuple[str, str, dict[str, Any], tuple[str, ...]]] = [
 
 
 @pytest.mark.parametrize(("stage", "changes", "parts"), [w[1:] for w in WRONG], ids=[w[0] for w in WRONG])
-def test_a_wrong_parameter_is_named(ready: Project, stage: str, changes: dict[str, Any], parts: tuple[str, ...]) -> None:
+def test_a_wrong_parameter_is_named(
+    ready: Project, stage: str, changes: dict[str, Any], parts: tuple[str, ...]
+) -> None:
     line = refused(ready, stage, changes)
     for part in parts:
         assert part in line

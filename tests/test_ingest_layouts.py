@@ -143,7 +143,7 @@ def test_arrays_that_do_not_fit_are_an_error(tmp_path: Path, arrays: dict[str, A
 
 def test_damaged_npz_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "s.npz").write_bytes(b"PK\x03\x04 and no more")
-    with pytest.raises(UserError, match="cannot be read as .npz"):
+    with pytest.raises(UserError, match=r"cannot be read as \.npz"):
         ingest(tmp_path, {"layout": "arrays", "file": "s.npz", "split": None})
 
 

@@ -129,7 +129,7 @@ def test_summary_counts(tmp_path: Path) -> None:
     {**TABLE, "header": False},
 ])  # fmt: skip
 def test_contradicting_settings_are_refused(source: dict[str, Any]) -> None:
-    with pytest.raises(ValueError, match="split: must be null|name_column: must be a number"):
+    with pytest.raises(ValueError, match=r"split: must be null|name_column: must be a number"):
         DatasetParams.model_validate({**SET, "sources": [source]})
 
 

@@ -124,8 +124,8 @@ def test_predictions_hold_every_validation_and_test_image_once(project: Project)
 
 def parent_runs(project: Project) -> list[str]:
     with sqlite3.connect(project.folder / "mlflow.db") as store:
-        query = "select run_uuid from runs where run_uuid not in (select run_uuid from tags where key = 'mlflow.parentRunId')"
-        return [run for (run,) in store.execute(query)]
+        children = "select run_uuid from tags where key = 'mlflow.parentRunId'"
+        return [run for (run,) in store.execute(f"select run_uuid from runs where run_uuid not in ({children})")]
 
 
 def test_mlflow_has_one_run_with_everything_about_the_training(project: Project) -> None:

@@ -12,7 +12,7 @@ import numpy as np
 from fovea.demo.anatomy import Eye, absorb, cover
 from fovea.demo.vessels import Vessel, fill, tapered, wander
 
-BLOOD_ABSORPTION = np.array([0.52, 1.15, 0.85])
+BLOOD_ABSORPTION = np.array([0.50, 1.15, 1.05])
 BRIGHT = (  # kind, softness of the edge in widths of the field, painted how many times smaller, colour
     ("cotton_wool_spot", 0.010, 3, np.array([0.97, 0.88, 0.68])),
     ("hard_exudates", 0.0015, 1, np.array([1.0, 0.88, 0.45])),
@@ -144,7 +144,7 @@ def new_vessels(rng: np.random.Generator, free: FreePlaces, at: np.ndarray | Non
     """A frond of fine tangled vessels, on the disc if `at` says where that is, or elsewhere."""
     radius = rng.uniform(0.19, 0.28)
     place = free.find(radius * 0.5, edge=0.65) if at is None else at
-    outlines = tangle(rng, place, radius, int(rng.integers(20, 28)), 0.0060)
+    outlines = tangle(rng, place, radius, int(rng.integers(20, 28)), 0.0052)
     return lesion_at(place, "new_vessels", rng.uniform(0.8, 0.95), outlines)
 
 

@@ -31,13 +31,6 @@ def read_arrays(root: Path, file: str, key: str) -> list[Entry]:
         raise UserError(f"{key}.file: {path} cannot be read as .npz ({error}); fetch it again") from None
 
 
-def load_images(path: Path, part: str) -> np.ndarray:
-    """`<part>_images` of an `.npz` file: (n, h, w) or (n, h, w, 1 or 3), uint8."""
-    with np.load(path, allow_pickle=False) as arrays:
-        images: np.ndarray = arrays[part + IMAGES]
-    return images
-
-
 def _read_part(arrays: "np.lib.npyio.NpzFile", file: str, part: str, where: str) -> list[Entry]:
     if part + LABELS not in arrays:
         raise UserError(f"{where} holds {part}{IMAGES} but no {part}{LABELS}")
