@@ -170,3 +170,7 @@ def test_a_data_set_is_added_pushed_deleted_checked_out_and_run_in_a_temporary_f
     with sqlite3.connect(project.folder / "mlflow.db") as store:
         tags = dict(store.execute("select key, value from tags where run_uuid = ?", (run,)))
     assert tags["dvc.experiment"] == "tried"
+
+    written = project.run("fovea figures tried --out figures").stdout.split()
+    assert written == ["figures/accuracy-squeezenet1_1.png", "figures/confusion-tried.png"]
+    assert all((project.folder / name).stat().st_size > 5000 for name in written)

@@ -16,8 +16,9 @@ def report_user_errors() -> None:
 def _one_line(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
     if issubclass(kind, UserError):
         print(f"error: {error}", file=sys.stderr)
-    elif isinstance(error, FileNotFoundError) and error.filename:
-        print(f"error: {error.filename}: not found; run `dvc repro`, which makes what is missing", file=sys.stderr)
+    elif isinstance(error, FileNotFoundError):
+        name = error.filename or error  # pyarrow gives the path alone
+        print(f"error: {name}: not found; run `dvc repro`, which makes what is missing", file=sys.stderr)
     elif issubclass(kind, KeyboardInterrupt):
         print("interrupted", file=sys.stderr)
     else:
