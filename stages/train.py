@@ -27,7 +27,7 @@ from fovea.progress import track
 from fovea.tracking import runs
 from fovea.training.data import make_rows
 from fovea.training.device import choose_device, describe
-from fovea.training.loop import Trainer
+from fovea.training.loop import HISTORY, Trainer
 from fovea.training.loss import outputs_of
 from fovea.training.model import build_model, load_pretrained, save_model
 
@@ -124,9 +124,10 @@ with run:
             "machine": machine.model_dump(),
         },
     )
-    for path, table in (("reports/history.csv", trainer.history), ("reports/steps.csv", trainer.steps)):
-        with replacing(path) as temporary:
-            pd.DataFrame(table).to_csv(temporary, index=False)
+    with replacing("reports/history.csv") as path:
+        pd.DataFrame(trainer.history, columns=HISTORY).to_csv(path, index=False)
+    with replacing("reports/steps.csv") as path:
+        pd.DataFrame(trainer.steps).to_csv(path, index=False)
     tables = ["reports/history.csv", "reports/steps.csv"]
     run.log_artifacts({"model": ["models/model.pt", "models/model.json"], "": tables})
     write_json("mlflow_run.json", {"run_id": run.id})

@@ -18,6 +18,10 @@ if TYPE_CHECKING:
     from fovea.params.train import PhaseParams, TrainParams
 
 INFERENCE_BATCH = 64  # fixed, because another size may change the last bit of a result
+HISTORY = (
+    "epoch", "phase", "samples", "lr", "train_loss", "train_accuracy",
+    "val_loss", "val_accuracy", "val_balanced_accuracy", "val_auroc", "val_kappa",
+)  # columns of the history; val_* are missing without validation
 Epoch = dict[str, Any]
 Batches = Callable[[int], Iterable[tuple[Tensor, Tensor]]]
 Track = Callable[[Iterable[Any], str, int], Iterator[Any]]
