@@ -1,7 +1,6 @@
 """`split.val: 0`: no validation part, the last epoch is kept, and what would need one is refused."""
 
 import json
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
