@@ -78,6 +78,7 @@ def apply_cpu(images: np.ndarray, draws: Draws, crop: int) -> np.ndarray:
     """
     import cv2
 
+    cv2.setNumThreads(1)  # one image is too small to share, and the other cores are the model's
     out = np.empty((len(images), crop, crop, 3), np.uint8)
     recolour = draws.changes_colour()
     matrices, lifts = _colour_maps(draws)
