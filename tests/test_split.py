@@ -207,6 +207,17 @@ def test_identical_files_without_group_never_straddle(copies: list[int]) -> None
 
 
 @LAW
+@given(copies=st.lists(st.tuples(st.integers(0, 15), st.integers(0, 40)), min_size=30, max_size=60))
+def test_neither_identical_files_nor_groups_straddle_where_files_link_groups(copies: list[tuple[int, int]]) -> None:
+    """The same photograph under two patients' names must not be in training and in the test."""
+    groups = [f"patient {group}" for group, _ in copies] + [f"other {number}" for number in range(20)]
+    digests = [f"file {file}" for _, file in copies] + [f"single {number}" for number in range(20)]
+    manifest = manifest_of([0] * len(copies) + [0, 1] * 10, digests=digests, groups=groups)
+    found = audit(manifest, split_images(manifest, SplitParams(seed=0, test=0.2, val=0.15)))
+    assert (found["across_parts"], found["groups_across_parts"]) == (0, 0)
+
+
+@LAW
 @given(given_parts=st.lists(st.sampled_from(["train", "val", "test", None]), min_size=40, max_size=60))
 def test_given_parts_are_kept(given_parts: list[str | None]) -> None:
     labels = [number % 2 for number in range(len(given_parts))] + [0, 1] * 4

@@ -1,7 +1,7 @@
 """Which image is for training, for validation, for the test: exact shares per class, groups whole, stable.
 
-The unit that is drawn is the group, or the file's digest where an image has no group, so that identical files stay
-together. Units are taken in the order of a hash of their own name and the seed. No state and no order of files is
+The unit that is drawn is a group, or an image without one, together with whatever holds a file identical to one of
+its own, so that neither groups nor identical files straddle. Units are taken in the order of a hash of their own name and the seed. No state and no order of files is
 involved, so a unit's side depends on the others only through the number of images that each class must give.
 """
 
@@ -13,6 +13,8 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
 
 from fovea.errors import UserError
 from fovea.params.split import SplitParams
@@ -28,8 +30,9 @@ def split_images(manifest: pd.DataFrame, params: SplitParams) -> pd.DataFrame:
     A given test or val part stays as it is, even where groups straddle it, which `audit` counts. What is not given is
     drawn from the rest. Raises UserError if a class cannot have an image in train and in each part that is drawn.
     """
-    units = unit_of(manifest)
     part = _given_parts(manifest)
+    units = np.full(len(manifest), None, dtype=object)
+    units[part == "train"] = unit_of(manifest[part == "train"])
     wanted = {"test": params.test, "val": params.val}
     drawn = [name for name, share in wanted.items() if share and not (part == name).any()]
     _require_enough_units(manifest, units, part, drawn)
@@ -72,9 +75,18 @@ def _class_counts(rows: pd.DataFrame, classes: Sequence[str]) -> dict[str, int]:
 
 
 def unit_of(manifest: pd.DataFrame) -> np.ndarray:
-    """(n,) object: name of what must not straddle, the group or else the digest of the file."""
+    """(n,) object: name of what must not straddle: images linked by a common group or by identical files.
+
+    The name is the first of its groups (of its digests where it has none), so it depends on nothing outside the unit.
+    """
     group, digest = manifest["group"].astype(object), manifest["digest"].astype(object)
-    return group.where(group.notna(), digest).to_numpy()
+    owner = group.where(group.notna(), digest)
+    links, files = pd.factorize(digest)[0], pd.factorize(owner)[0]
+    images = np.arange(len(manifest))
+    ends = np.concatenate([links + len(manifest), files + 2 * len(manifest)])  # nodes: images, digests, owners
+    graph = coo_array((np.ones(len(ends)), (np.tile(images, 2), ends)), shape=(3 * len(manifest),) * 2)
+    component = connected_components(graph, directed=False)[1][: len(manifest)]
+    return owner.groupby(component).transform("min").to_numpy()
 
 
 def draw(
