@@ -109,7 +109,8 @@ with run:
             **needed,
             "weights": params.weights,
             "data": {"name": cache.attrs["name"], "digest": cache.attrs["digest"], "train_rows": len(train)},
-            "best": {key: None if value != value else value for key, value in trainer.best.items()},  # JSON has no NaN
+            "best": {key: value if not isinstance(value, float) or math.isfinite(value) else None
+                     for key, value in trainer.best.items()},  # JSON has no NaN
             "best_metric": params.best_metric if val else None,
             "parameters": sum(weight.numel() for weight in model.parameters()),
             "device": describe(device),

@@ -53,6 +53,8 @@ WRONG: list[tuple[str, str, dict[str, Any], tuple[str, ...]]] = [
     ("unknown section", "split", {"spilt": {}}, ("params.yaml: spilt: unknown section", "did you mean split?")),
     ("text for a number", "split", {"split.val": "some"}, ("params.yaml: split.val", "valid number", "'some'")),
     ("out of range", "split", {"split.test": 1.5}, ("params.yaml: split.test", "less than 1", "1.5")),
+    ("true for a number", "split", {"train.early_stopping": True}, ("train: early_stopping: should be a number",)),
+    ("a later stage's key", "ingest", {"report.worts": 1}, ("report.worts: unknown key", "did you mean worst?")),
     ("unknown choice", "augment", {"augment.crop": "circle"}, ("augment.crop", "'fundus', 'centre' or 'none'")),
     ("unknown layout", "ingest", {"dataset.sources": [{"layout": "folder"}]}, ("dataset.sources.0", "'folders'")),
     ("no regular expression", "ingest", {"dataset.group": "("}, ("dataset.group", "no regular expression")),
@@ -76,6 +78,16 @@ def test_a_wrong_parameter_is_named(
     line = refused(ready, stage, changes)
     for part in parts:
         assert part in line
+
+
+def test_dvc_repro_shows_the_line_and_no_traceback(ready: Project) -> None:
+    before = ready.text("params.yaml")
+    ready.set_params({"split.vall": 0.1})
+    done = ready.run("dvc repro", check=False)
+    (ready.folder / "params.yaml").write_text(before)
+    assert done.returncode != 0
+    assert "error: params.yaml: split.vall: unknown key (did you mean val?)" in done.stderr
+    assert "Traceback" not in done.stderr
 
 
 def test_a_file_that_is_no_yaml_is_named_with_its_line(ready: Project) -> None:

@@ -5,6 +5,7 @@ import sqlite3
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -120,6 +121,18 @@ def test_predictions_hold_every_validation_and_test_image_once(project: Project)
         predictions["split"], split[split != "train"].sort_index(), check_dtype=False, check_names=False
     )
     assert (predictions.filter(like="p_").sum(axis=1) - 1).abs().max() < 1e-6
+
+
+def test_the_kept_epoch_scored_on_validation_what_its_saved_predictions_score(project: Project) -> None:
+    """Selection read the validation rows, and prediction treats pixels as training did."""
+    predictions = pd.read_csv(project.folder / "reports/predictions.csv")
+    val = predictions[predictions["split"] == "val"]
+    right = val["label"] == val["prediction"]
+    best = json.loads(project.text("models/model.json"))["best"]
+    assert best["val_accuracy"] == pytest.approx(right.mean())
+    assert best["val_balanced_accuracy"] == pytest.approx(right.groupby(val["label"]).mean().mean())
+    chance = val.apply(lambda row: row[f"p_{row['label']}"], axis=1)
+    assert best["val_loss"] == pytest.approx(-np.log(chance).mean(), abs=1e-4)
 
 
 def parent_runs(project: Project) -> list[str]:

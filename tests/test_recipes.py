@@ -12,30 +12,14 @@ from typer.testing import CliRunner
 from fovea.cli import app
 from fovea.errors import UserError
 from fovea.ingest.manifest import build_manifest
-from fovea.params.augment import AugmentParams
 from fovea.params.dataset import DatasetParams
-from fovea.params.evaluate import EvaluateParams
-from fovea.params.ingest import IngestParams
-from fovea.params.machine import MachineParams
-from fovea.params.report import ReportParams
-from fovea.params.section import Section, load, read_sections
-from fovea.params.split import SplitParams
-from fovea.params.train import TrainParams
+from fovea.params.every import SCHEMAS
+from fovea.params.section import load, read_sections
 from fovea.recipes import choose, dump, leaves, read_document, read_recipe, recipe_names, resolve, write_recipe
 from tests.miniatures import write_fundus_lesions, write_myopia, write_retinopathy, write_skin
 
 ROOT = Path(__file__).resolve().parent.parent
 RECIPES = ROOT / "recipes"
-SCHEMAS: dict[str, type[Section]] = {
-    "dataset": DatasetParams,
-    "ingest": IngestParams,
-    "split": SplitParams,
-    "augment": AugmentParams,
-    "train": TrainParams,
-    "evaluate": EvaluateParams,
-    "report": ReportParams,
-    "machine": MachineParams,
-}
 NAMES = recipe_names(RECIPES)
 
 

@@ -204,6 +204,13 @@ def test_a_shortened_recipe_shows_in_the_name() -> None:
     assert client().get_run(training.id).info.run_name.startswith("demo-resnet18-quick-")
 
 
+def test_a_shortened_recipe_shows_in_the_name_of_an_experiment_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DVC_EXP_NAME", "brave-bee")
+    with start(tags={"fovea.quick": "true"}) as training:
+        pass
+    assert client().get_run(training.id).info.run_name == "brave-bee-quick"
+
+
 def test_an_evaluation_that_comes_again_is_recorded_once(experiment: str) -> None:
     run_id = finished()
     first = runs.log_evaluation(run_id, METRICS, SECTIONS["evaluate"])

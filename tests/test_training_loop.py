@@ -156,6 +156,21 @@ def test_plateau_lowers_the_learning_rate(cache: Cache) -> None:
     assert trained.history[-1]["lr"] < 0.01
 
 
+def test_plateau_watches_the_metric_that_it_is_told(cache: Cache) -> None:
+    """Both fall from epoch to epoch: good for a loss, bad for an accuracy."""
+    schedule = {"name": "plateau", "factor": 0.2, "patience": 0}
+    rates = {}
+    for metric in ("loss", "accuracy"):
+        trained = trainer(cache, train_params(full__epochs=3, full__schedule=schedule, plateau_metric=metric))
+        values = iter([0.9, 0.8, 0.7])
+        trained._validate = lambda outputs, values=values: {  # type: ignore[method-assign, misc]
+            "val_loss": (value := next(values)), "val_accuracy": value, "val_balanced_accuracy": value}  # fmt: skip
+        trained.run()
+        rates[metric] = [row["lr"] for row in trained.history]
+    assert rates["loss"] == pytest.approx([0.001, 0.001, 0.001])
+    assert rates["accuracy"] == pytest.approx([0.001, 0.001, 0.0002])
+
+
 def test_steps_are_logged_as_often_as_asked(cache: Cache) -> None:
     trained = run(cache, full__epochs=3, log_every=2)
     assert [step["step"] for step in trained.steps] == [0, 2, 4, 6, 8]

@@ -34,7 +34,7 @@ def smooth_images(n: int = 4, size: int = 24) -> np.ndarray:
     return np.stack([np.roll(base, i, axis=2) for i in range(n)]).astype(np.uint8)
 
 
-@given(count=st.integers(1, 300), batch=st.integers(1, 64), epoch=st.integers(0, 5))
+@given(count=st.integers(1, 300), batch=st.integers(2, 64), epoch=st.integers(0, 5))
 def test_an_epoch_shows_every_row_once_but_for_a_last_single_one(count: int, batch: int, epoch: int) -> None:
     seen = np.concatenate(shuffled_batches(count, batch, 0, epoch))
     assert len(set(seen.tolist())) == len(seen)
@@ -166,6 +166,11 @@ def test_one_cycle_is_that_of_torch() -> None:
     expected = torch_rates(lambda o: torch.optim.lr_scheduler.OneCycleLR(o, 0.1, total_steps=50, pct_start=0.3), 50)
     params = phase({"name": "one_cycle", "rise": 0.3})
     np.testing.assert_allclose([learning_rate(params, step, 10) for step in range(50)], expected, rtol=1e-6)
+
+
+def test_one_cycle_of_a_few_steps_has_a_peak() -> None:
+    params = phase({"name": "one_cycle", "rise": 0.1}, epochs=10)  # the peak is the first step
+    assert learning_rate(params, 0, 1) == pytest.approx(0.1)
 
 
 def test_cosine_is_that_of_torch() -> None:

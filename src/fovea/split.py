@@ -1,8 +1,9 @@
 """Which image is for training, for validation, for the test: exact shares per class, groups whole, stable.
 
-The unit that is drawn is a group, or an image without one, together with whatever holds a file identical to one of
-its own, so that neither groups nor identical files straddle. Units are taken in the order of a hash of their own name and the seed. No state and no order of files is
-involved, so a unit's side depends on the others only through the number of images that each class must give.
+The unit that is drawn is a group, or an image without one, together with whatever holds a file identical to one of its
+own, so that neither groups nor identical files straddle. Units are taken in the order of a hash of their own name and
+the seed. No state and no order of files is involved, so a unit's side depends on the others only through the number of
+images that each class must give.
 """
 
 from collections.abc import Sequence

@@ -30,7 +30,8 @@ def predict(
     chosen = index["split"].isin(["val", "test"]).to_numpy()
     rows = make_rows(cache, chosen, record["crop"], record["scaling"], device)
     batches = track(rows.in_order(INFERENCE_BATCH), "evaluate", math.ceil(len(rows) / INFERENCE_BATCH))
-    p = probabilities(logits(model.to(device), batches).cpu()).numpy()
+    model.to(device).to(memory_format=torch.channels_last)  # as in training, so that no last bit differs
+    p = probabilities(logits(model, batches).cpu()).numpy()
     table = index.loc[chosen, ["image", "split", "label"]].reset_index(drop=True)
     classes = np.array(record["classes"], dtype=object)
     table["prediction"] = classes[p.argmax(1)]

@@ -84,7 +84,7 @@ class Arrays(Source):
     """A `.npz` with `<split>_images` (n, h, w[, 3]) uint8 and `<split>_labels` (n,) or (n, 1); gives each `<split>`."""
 
     layout: Literal["arrays"]
-    file: str
+    file: Annotated[str, Field(pattern=r"\.npz$")]
     split: None
 
 

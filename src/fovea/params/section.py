@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import yaml
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 from pydantic_core import ErrorDetails
 
 from fovea.errors import UserError
@@ -18,6 +18,15 @@ class Section(BaseModel):
     """Base of every schema: unknown keys are refused, every value stands in params.yaml, none here."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _no_truth_for_a_number(cls, values: Any) -> Any:
+        """Python counts true as 1. The text 1e-3 is let through: YAML 1.1 does not know it for a number."""
+        for name, field in cls.model_fields.items():
+            if field.annotation in (int, float) and isinstance(values, dict) and isinstance(values.get(name), bool):
+                raise ValueError(f"{name}: should be a number, got {str(values[name]).lower()}")
+        return values
 
 
 SectionT = TypeVar("SectionT", bound=Section)
@@ -42,16 +51,27 @@ def read_sections(path: Path | str = "params.yaml") -> dict[str, Any]:
 
 
 def load(name: str, schema: type[SectionT], path: Path | str = "params.yaml") -> SectionT:
-    """Section `name` of params.yaml, checked. Raises UserError with one line naming every wrong key."""
+    """Section `name` of params.yaml. All sections are checked, so that the last stage's mistake shows at the first.
+
+    Raises UserError with one line naming every wrong key.
+    """
+    from fovea.params.every import SCHEMAS  # they import this module
+
     sections = read_sections(path)
     if name not in sections:
         raise UserError(f"{path}: {name}: section is missing")
+    if problems := [line for key, values in sections.items() for line in _problems(key, SCHEMAS[key], values)]:
+        raise UserError(f"{path}: {'; '.join(problems)}")
+    return schema.model_validate(sections[name])
+
+
+def _problems(name: str, schema: type[Section], values: Any) -> list[str]:
     try:
-        return schema.model_validate(sections[name])
+        schema.model_validate(values)
     except ValidationError as error:
         keys = _key_names(schema.model_json_schema())
-        problems = "; ".join(_problem(name, item, sections[name], keys) for item in error.errors(include_url=False))
-        raise UserError(f"{path}: {problems}") from None
+        return [_problem(name, item, values, keys) for item in error.errors(include_url=False)]
+    return []
 
 
 def _key_names(node: Any) -> set[str]:

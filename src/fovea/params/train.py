@@ -128,7 +128,7 @@ class TrainParams(Section):
     crop: Annotated[int, Field(ge=8)] | None
     head: HeadParams
     loss: LossParams
-    batch_size: Count
+    batch_size: Annotated[int, Field(ge=2)]  # batch norm cannot estimate a variance from one image
     transforms: TransformParams
     frozen: PhaseParams
     full: PhaseParams
@@ -145,6 +145,8 @@ class TrainParams(Section):
             raise ValueError("loss.label_smoothing: must be 0 with binary_cross_entropy, which would ignore it")
         if self.transforms.scale[0] > self.transforms.scale[1]:
             raise ValueError("transforms.scale: smallest number first")
+        if self.weights == "imagenet" and self.model in ("googlenet", "inception_v3") and self.scaling != "symmetric":
+            raise ValueError(f"scaling: must be symmetric for the ImageNet weights of {self.model}, which expect it")
         if self.head.dropout and not self.head.hidden:
             raise ValueError("head.dropout: needs head.hidden above 0; a linear head would ignore it")
         return self

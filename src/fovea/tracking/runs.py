@@ -57,11 +57,13 @@ def _create(client: Any, sections: Mapping[str, Any], data: Path, digest: str, t
     facts |= {"dataset.name": data.name, "dataset.digest": digest} | ({"dataset.md5": version} if version else {})
     facts |= {"mlflow.source.type": "LOCAL", "mlflow.source.name": Path(sys.argv[0]).name}
     facts |= {"mlflow.source.git.commit": facts["git.commit"]} if "git.commit" in facts else {}
-    name = f"{data.name}-{sections['train']['model']}{'-quick' if tags.get('fovea.quick') == 'true' else ''}"
+    quick = "-quick" if tags.get("fovea.quick") == "true" else ""
     facts = {tag: provenance.scrub(value) for tag, value in facts.items()}
     run_id = client.create_run(_experiment(client), tags=facts).info.run_id
+    unnamed = f"{data.name}-{sections['train']['model']}{quick}-{run_id[:6]}"
+    name = facts["dvc.experiment"] + quick if "dvc.experiment" in facts else unnamed
     with going_on("the parameters"):  # from here on there is a run, which the stages after this one need
-        client.update_run(run_id, name=facts.get("dvc.experiment") or f"{name}-{run_id[:6]}")
+        client.update_run(run_id, name=name)
         _log_params(client, run_id, {name: sections[name] for name in RECORDED_SECTIONS if name in sections})
         _log_input(client, run_id, data, (version or digest)[:LONGEST_DIGEST])
     return TrainingRun(client, run_id, _write_points)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 AHEAD = 2  # batches prepared while the model works on one
 SCALINGS = {  # name: (mean, deviation) of each channel, of pixels in [0, 1]
-    "imagenet": ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),  # torchvision's weights expect this
+    "imagenet": ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),  # nearly all of torchvision's weights expect this
     "unit": ((0.0, 0.0, 0.0), (1.0, 1.0, 1.0)),
     "symmetric": ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5)),
 }
@@ -99,8 +99,7 @@ def shuffled_batches(count: int, batch_size: int, seed: int, epoch: int) -> list
     """
     order = generator(seed, "order", epoch).permutation(count)
     batches = [order[i : i + batch_size] for i in range(0, count, batch_size)]
-    single = batch_size > 1 and len(batches) > 1 and len(batches[-1]) == 1
-    return batches[:-1] if single else batches
+    return batches[:-1] if len(batches) > 1 and len(batches[-1]) == 1 else batches
 
 
 def ahead(items: Iterator[Any]) -> Generator[Any, None, None]:

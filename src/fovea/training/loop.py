@@ -85,11 +85,11 @@ class Trainer:
         def batches(epoch: int) -> Iterable[tuple[Tensor, Tensor]]:
             return self.train.shuffled(p.batch_size, p.transforms, p.seed, epoch)
 
-        self._phase("full", p.full, self.model, batches, lambda: logits(self.model, self._val_inputs()))
+        self._phase("full", p.full, self.model, batches, self._val_logits)
 
-    def _val_inputs(self) -> Iterable[Tensor]:
+    def _val_logits(self) -> Tensor:
         assert self.val is not None
-        return self.val.in_order(INFERENCE_BATCH)
+        return logits(self.model, self.track(*self._in_order(self.val, "validation")))
 
     def _in_order(self, rows: Rows, label: str) -> tuple[Iterable[Tensor], str, int]:
         return rows.in_order(INFERENCE_BATCH), label, math.ceil(len(rows) / INFERENCE_BATCH)

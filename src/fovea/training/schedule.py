@@ -22,7 +22,7 @@ def learning_rate(phase: "PhaseParams", step: int, steps_per_epoch: int) -> floa
             return _cosine(lr, schedule.final_lr, (step - warmup) / max(total - warmup, 1))
         case "one_cycle":
             peak = schedule.rise * total - 1
-            if step <= peak:
+            if step < peak:
                 return _cosine(lr / 25, lr, step / peak)
             return _cosine(lr, lr / 250_000, (step - peak) / (total - 1 - peak))
         case "polynomial":

@@ -36,7 +36,7 @@ def draw(params: "TransformParams", size: int, crop: int, seed: int, epoch: int,
     mirror_x = np.where(u[:, 0] < params.hflip, -1.0, 1.0)
     mirror_y = np.where(u[:, 1] < params.vflip, -1.0, 1.0)
     angle = np.deg2rad(params.rotation) * (2 * u[:, 2] - 1)
-    zoom = params.scale[0] + (params.scale[1] - params.scale[0]) * u[:, 3]
+    zoom = params.scale[0] * (params.scale[1] / params.scale[0]) ** u[:, 3]  # as often smaller as larger
     free = size - crop
     offset_x, offset_y = np.floor(u[:, 4] * (free + 1)), np.floor(u[:, 5] * (free + 1))
     colour = (1 + strength * (2 * u[:, 6 + i] - 1) for i, strength in enumerate(_colour_strengths(params)))
