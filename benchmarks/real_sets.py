@@ -2,7 +2,15 @@
 
     FOVEA_REAL_DATA=<folder of the sets> python -m benchmarks.real_sets
 
-(not run yet)
+Printed on a virtual machine with 2 cores of an AMD EPYC, tests running beside it at the lowest priority. On skin200 the
+size of the file gives the class away.
+
+  ResNet-18 from scratch, n = 1 (seed 0), 2 cores, torch 2.15.0+cu132
+  set          px epochs  balanced  AUROC  kappa     n |   ingest    split  augment    train evaluate   report s | MiB
+  palm         96     20     0.976  0.992  0.950   400 |      1.8      1.5      5.3    191.1     17.0      7.9   | 1452
+  skin200      96     20     1.000  1.000  1.000    40 |      2.1      1.3      5.3     79.6     10.8      6.4   | 1437
+  aptos2019    64      8     0.512  0.862  0.649   733 |      2.9      1.3     17.5    309.4     16.9      9.2   | 1479
+  retinamnist  28     20     0.350  0.723  0.518   400 |      1.1      1.6      4.2    190.6     13.1      9.1   | 1344
 """
 
 import json
