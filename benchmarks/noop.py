@@ -8,9 +8,6 @@ Printed on a virtual machine with 2 cores of an AMD EPYC, otherwise idle, dvc 3.
     fovea, s  1.32 (1.21 to 1.48)
     empty, s  0.94 (0.89 to 1.01)
     ratio     1.41 (1.20 to 1.60)
-
-Without ruamel.yaml's C parser, which DVC uses if it is there, the median ratio was 1.63. Folders instead of single modules
-as dependencies made it slower.
 """
 
 import json
