@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from tests.miniatures import write_arrays, write_fundus_lesions, write_myopia, write_retinopathy, write_skin
+from tests.miniatures import write_fundus_lesions, write_myopia, write_retinopathy, write_skin
 from tests.project import STAGES, Project
 
 RECIPES: dict[str, Callable[[Path], None]] = {
@@ -43,20 +43,3 @@ def test_a_recipe_runs_on_its_layout(tmp_path: Path, recipe: str) -> None:
         project.run("fovea export-predictions published.csv")
         rows = list(csv.DictReader(project.text("published.csv").splitlines()))
         assert list(rows[0]) == ["img_path", "label", "predict"] and len(rows) == 8
-
-
-def test_arrays_run_through_all_stages(tmp_path: Path) -> None:
-    project = Project.create(tmp_path / "project")
-    write_arrays(project.folder / "data/raw/arrays")
-    project.set_params(
-        {
-            "dataset.name": "arrays",
-            "dataset.sources": [{"layout": "arrays", "file": "arrays.npz", "split": None}],
-            "dataset.group": None,
-            "augment.size": 28,
-            "augment.crop": "none",
-            "train.model": "resnet18",
-            "train.full.epochs": 1,
-        }
-    )
-    assert project.repro() == list(STAGES)
