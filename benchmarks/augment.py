@@ -2,7 +2,8 @@
 
     python benchmarks/augment.py
 
-Printed last, with 5 other programs running on the 2 cores (load 11), so that only the processor times count:
+Printed last on a crowded machine (load about 11 on 2 cores), so that only processor times count, which "ms of a core"
+and "images/s a core" are:
 
     n = 3 rounds of 8 JPEGs of 3000 x 2000 px, 0.6 MB each, to 224 px; 2 cores; median (range)
     PIL + numpy           1 thread     1.4 images/s (0.9 to 1.6), 267.5 ms of a core each,    3.7 images/s a core
