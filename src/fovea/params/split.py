@@ -1,6 +1,6 @@
-"""Section `split`: shares of the parts."""
+"""Section `split`: shares of the parts, and what is done about what the images give away."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field
 
@@ -11,3 +11,6 @@ class SplitParams(Section):
     seed: Annotated[int, Field(ge=0)]
     test: Annotated[float, Field(gt=0, lt=1)]
     val: Annotated[float, Field(ge=0, lt=1)]
+    duplicates: Literal["keep", "first", "drop-conflicts"]
+    leaks: Literal["drop", "keep", "fail"]
+    shortcuts: Literal["warn", "fail", "off"]

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from fovea.cache.decode import decode, read_header, upright
+from fovea.decode import decode, read_header, upright
 from fovea.errors import UserError
 
 GREYS = np.arange(24, dtype=np.uint8).reshape(4, 6) * 10
