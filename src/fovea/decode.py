@@ -86,6 +86,23 @@ def decode(data: bytes, header: Header, factor: int = 1) -> np.ndarray:
         raise UserError(f"cannot be decoded: {error}") from None
 
 
+def reduction(header: Header, side: int) -> int:
+    """The largest factor that `decode` may shrink by while the shorter side stays at least `side` px; 1 if none."""
+    shorter = min(header.height, header.width)
+    return max(factor for factor in FACTORS if factor == 1 or (header.fast and shorter >= factor * side))
+
+
+def decode_small(content: "bytes | np.ndarray", side: int) -> np.ndarray:
+    """RGB uint8, upright, of an encoded image or an array (h, w[, 1 or 3]), as small as it comes from `side` px on.
+
+    Raises UserError if the bytes are damaged.
+    """
+    if isinstance(content, np.ndarray):
+        return np.broadcast_to(content.reshape(*content.shape[:2], -1), (*content.shape[:2], 3))
+    header = read_header(content)
+    return upright(decode(content, header, reduction(header, side)), header.orientation)
+
+
 def upright(pixels: np.ndarray, orientation: int) -> np.ndarray:
     """Undo EXIF orientation 2 to 8: maybe mirrored, then turned by quarters. Costs nothing, it returns a view."""
     if orientation in (5, 6, 7, 8):

@@ -12,7 +12,7 @@ import simplejpeg
 from PIL import Image, UnidentifiedImageError
 
 from fovea import dicom
-from fovea.decode import FACTORS, Header, decode, header_of, opened, read_header, upright
+from fovea.decode import Header, decode, header_of, opened, read_header, reduction, upright
 from fovea.errors import UserError
 from fovea.ingest.digest import array_digest, bytes_digest
 from fovea.ingest.entry import Facts
@@ -129,7 +129,7 @@ def _decode_small(data: bytes, header: Header) -> np.ndarray:
         return decode(data, header)
     if data.rfind(b"\xff\xd9") < data.rfind(b"\xff\xda"):  # no end after the last scan; libjpeg does not always tell
         raise UserError("truncated or damaged JPEG")
-    factor = max(factor for factor in FACTORS if factor == 1 or min(header.height, header.width) >= factor * SIDE)
+    factor = reduction(header, SIDE)
     height, width = -(-header.height // factor), -(-header.width // factor)
     try:
         small: np.ndarray = simplejpeg.decode_jpeg(data, min_height=height, min_width=width, fastdct=True, strict=True)

@@ -31,25 +31,41 @@ def look(pixels: np.ndarray) -> Look:
     """
     small = _shrunk(pixels)
     grey = cv2.cvtColor(small, cv2.COLOR_RGB2GRAY)
+    brightest, lit = _lit_field(small)
+    down, across = _profiles(lit)
+    edges = cv2.Laplacian(grey, cv2.CV_32F)
+    clipped = cv2.countNonZero(cv2.compare(brightest, 255 - CLIPPED, cv2.CMP_GT))
+    return Look(
+        brightness=round(cv2.mean(grey, lit)[0] / 255, 4),
+        sharpness=round(math.log10(float(cv2.meanStdDev(edges)[1][0, 0]) ** 2 + 1e-3), 4),
+        saturated=round(clipped / cv2.countNonZero(lit), 4),
+        offset=round(math.hypot(_off_centre(down), _off_centre(across)) / min(lit.shape), 4),
+        thumbnail=_area(small, THUMBNAIL).tobytes(),
+        fingerprint=_area(_box(grey, down, across), FINGERPRINT).tobytes(),
+    )
+
+
+def without_margins(pixels: np.ndarray, side: int) -> np.ndarray:
+    """Grey uint8 (side, side) of RGB uint8 (h, w, 3) without dark margins, whatever its aspect: as a fingerprint is."""
+    small = _shrunk(pixels)
+    grey = cv2.cvtColor(small, cv2.COLOR_RGB2GRAY)
+    return _area(_box(grey, *_profiles(_lit_field(small)[1])), side)
+
+
+def _lit_field(small: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The brightest channel, and 255 where it is no margin (everywhere in a black image)."""
     red, green, blue = cv2.split(small)
     brightest = cv2.max(cv2.max(red, green), blue)
     levels = cv2.calcHist([brightest], [0], None, [256], [0, 256]).ravel().cumsum()
     bright = int(np.searchsorted(levels, 0.9 * levels[-1]))
     lit = cv2.compare(brightest, max(DARK * bright, CLIPPED), cv2.CMP_GT)
-    area = cv2.countNonZero(lit)
-    if not area:
-        lit[:] = 255
-        area = lit.size
+    return brightest, lit if cv2.countNonZero(lit) else np.full_like(lit, 255)
+
+
+def _profiles(lit: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """float32 (h,) and (w,): share of each row and of each column that is lit."""
     down, across = (cv2.reduce(lit, axis, cv2.REDUCE_AVG, dtype=cv2.CV_32F).ravel() / 255 for axis in (1, 0))
-    edges = cv2.Laplacian(grey, cv2.CV_32F)
-    return Look(
-        brightness=round(cv2.mean(grey, lit)[0] / 255, 4),
-        sharpness=round(math.log10(float(cv2.meanStdDev(edges)[1][0, 0]) ** 2 + 1e-3), 4),
-        saturated=round(float(levels[-1] - levels[255 - CLIPPED]) / area, 4),
-        offset=round(math.hypot(_off_centre(down), _off_centre(across)) / min(lit.shape), 4),
-        thumbnail=_area(small, THUMBNAIL).tobytes(),
-        fingerprint=_area(_without_margins(grey, down, across), FINGERPRINT).tobytes(),
-    )
+    return down, across
 
 
 def _shrunk(pixels: np.ndarray) -> np.ndarray:
@@ -72,7 +88,7 @@ def _off_centre(profile: np.ndarray) -> float:
     return float(places @ profile / profile.sum()) - len(profile) / 2
 
 
-def _without_margins(grey: np.ndarray, down: np.ndarray, across: np.ndarray) -> np.ndarray:
+def _box(grey: np.ndarray, down: np.ndarray, across: np.ndarray) -> np.ndarray:
     """The box of the lit field: copies of a photograph often differ in the black around it."""
     rows, columns = (np.flatnonzero(profile > 0.02) for profile in (down, across))
     if len(rows) < THUMBNAIL or len(columns) < THUMBNAIL:
