@@ -1,6 +1,7 @@
 """The four real image sets, where the environment variable FOVEA_REAL_DATA names the folder that holds them."""
 
 import os
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -51,7 +52,8 @@ def real(name: str) -> Any:
     if not folder.is_dir():
         pytest.skip(f"FOVEA_REAL_DATA has no {name}")
     dataset = DatasetParams.model_validate({**SET, "name": name, **SETS[name]})
-    manifest, rejected = build_manifest(folder, dataset, 10**8, 0)
+    with tempfile.TemporaryDirectory() as store:
+        manifest, rejected = build_manifest(folder, dataset, 10**8, 0, Path(store))
     return manifest, rejected, split_images(manifest, SplitParams(seed=0, test=0.2, val=0.15))
 
 

@@ -7,14 +7,13 @@ from pathlib import Path
 import numpy as np
 
 from fovea.errors import UserError
-from fovea.ingest.digest import array_digest
-from fovea.ingest.entry import Entry, Facts
+from fovea.ingest.entry import Entry
 
 IMAGES, LABELS = "_images", "_labels"
 
 
 def read_arrays(root: Path, file: str, key: str) -> list[Entry]:
-    """Entries `<file>!<split>/<position>` with their facts. Holds one part's images in memory at a time.
+    """Entries `<file>!<split>/<position>`. Holds one part's images in memory at a time.
 
     Raises UserError if the file is missing or no `.npz`, or if its arrays do not fit together.
     """
@@ -40,13 +39,9 @@ def _read_part(arrays: "np.lib.npyio.NpzFile", file: str, part: str, where: str)
     if labels.size != len(images):
         raise UserError(f"{where}: {part}{LABELS} {labels.shape} must hold one label for each of {len(images)} images")
     return [
-        Entry(f"{file}!{part}/{position}", _label(label), given=part, facts=_facts(pixels))
-        for position, (pixels, label) in enumerate(zip(images, labels.reshape(-1).tolist(), strict=True))
+        Entry(f"{file}!{part}/{position}", _label(label), given=part)
+        for position, label in enumerate(labels.reshape(-1).tolist())
     ]
-
-
-def _facts(pixels: np.ndarray) -> Facts:
-    return Facts(array_digest(pixels), pixels.nbytes, pixels.shape[1], pixels.shape[0], "array")
 
 
 def _label(value: object) -> str:
