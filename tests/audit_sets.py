@@ -1,21 +1,15 @@
-"""Manifests for the tests of the audit: generated ones, and those of the real sets with what headers and pixels say."""
+"""Manifests for the tests of the audit: generated ones, and those of the real sets."""
 
 import os
-from collections.abc import Iterator
+import tempfile
 from hashlib import blake2b
-from multiprocessing.pool import ThreadPool
 from pathlib import Path
-from typing import Any
 
-import cv2
 import numpy as np
 import pandas as pd
-from PIL import Image
 
 from fovea.ingest.manifest import build_manifest
 from fovea.params.dataset import DatasetParams
-from fovea.params.split import SplitParams
-from fovea.split import split_images, unit_of
 from tests.ingest_sets import SET
 from tests.test_ingest_real import SETS
 
@@ -52,54 +46,19 @@ def generated(images: int, classes: int = 2, groups: int | None = None, seed: in
     return frame
 
 
-def whole(manifest: pd.DataFrame) -> Table:
-    """All images in training; a unit is a group, or an image without one."""
-    units = manifest["group"].astype(object).where(manifest["group"].notna(), manifest["digest"].astype(object))
-    return manifest, np.full(len(manifest), "train", dtype=object), units.to_numpy(dtype=object)
+def table_of(manifest: pd.DataFrame) -> Table:
+    """The given parts, all else in training; a unit is a group, or a file without one."""
+    given, group = manifest["given_split"].astype(object), manifest["group"].astype(object)
+    units = group.where(group.notna(), manifest["digest"].astype(object))
+    return manifest, given.where(given.notna(), "train").to_numpy(dtype=object), units.to_numpy(dtype=object)
 
 
-def real_table(name: str, folder: Path | None = None, changes: dict[str, Any] | None = None) -> Table:
-    """A real set below FOVEA_REAL_DATA with every column of the manifest, its parts and units."""
-    folder = folder or Path(os.environ["FOVEA_REAL_DATA"]) / name
-    dataset = DatasetParams.model_validate({**SET, "name": name, **(changes or SETS[name])})
-    manifest, _ = build_manifest(folder, dataset, 10**8, 0)
-    part = split_images(manifest, SplitParams(seed=0, test=0.2, val=0.15, duplicates="keep", leaks="keep",
-                                              shortcuts="off"))["split"].to_numpy(dtype=object)
-    if "thumbnail" not in manifest:
-        with ThreadPool(1) as pool:
-            facts = pd.DataFrame(list(pool.imap(lambda image: _facts(folder, image), manifest["image"])))
-        attrs, facts["rest"] = manifest.attrs, list(_rests(name, manifest))
-        manifest = pd.concat([manifest, facts.set_index(manifest.index)], axis=1)
-        manifest.attrs = attrs
-    return manifest, part, unit_of(manifest)
-
-
-def _rests(name: str, manifest: pd.DataFrame) -> Iterator[str]:
-    for image in manifest["image"]:
-        folder, file = os.path.split(image)
-        yield f"{folder}/{file[1:]}" if name == "palm" and "Training" in folder else image
-
-
-def _facts(folder: Path, image: str) -> dict[str, Any]:
-    """What the manifest says of an image, from PIL and by the definitions of its columns."""
-    with Image.open(folder / image) as file:
-        exif = file.getexif()
-        camera = " ".join(str(exif[tag]).strip() for tag in (271, 272) if tag in exif) or None
-        tables = repr(sorted((key, list(table)) for key, table in getattr(file, "quantization", {}).items()))
-        layers = repr(getattr(file, "layer", ""))
-        file.draft("RGB", (512, 512))
-        pixels = np.asarray(file.convert("RGB"))
-    side = 256 / max(pixels.shape[:2])
-    scaled = cv2.resize(pixels, None, fx=side, fy=side, interpolation=cv2.INTER_AREA)
-    grey = cv2.cvtColor(scaled, cv2.COLOR_RGB2GRAY)
-    lit = grey > 20
-    rows, columns = np.nonzero(lit) if lit.any() else (np.zeros(1), np.zeros(1))
-    away = np.hypot(rows.mean() - (grey.shape[0] - 1) / 2, columns.mean() - (grey.shape[1] - 1) / 2)
-    return {
-        "frames": 1, "camera": camera,
-        "compression": blake2b((tables + layers).encode(), digest_size=4).hexdigest(),
-        "brightness": np.float32(grey[lit].mean() / 255 if lit.any() else 0),
-        "sharpness": np.float32(np.log10(max(float(cv2.Laplacian(grey, cv2.CV_64F).var()), 1e-3))),
-        "saturated": np.float32((scaled.max(axis=2) >= 254).mean()), "offset": np.float32(away / min(grey.shape)),
-        "thumbnail": cv2.resize(pixels, (8, 8), interpolation=cv2.INTER_AREA).tobytes(),
-    }  # fmt: skip
+def real_table(name: str) -> Table:
+    """A real set below FOVEA_REAL_DATA."""
+    dataset = DatasetParams.model_validate({**SET, "name": name, **SETS[name]})
+    with tempfile.TemporaryDirectory() as store:
+        folder = Path(os.environ["FOVEA_REAL_DATA"]) / name
+        manifest, _ = build_manifest(folder, dataset, 10**8, 1, Path(store))
+    if "rest" not in manifest:
+        manifest["rest"] = manifest["image"].str.replace(r"/[HNP](\d{4})", r"/\1", regex=True)
+    return table_of(manifest)

@@ -28,7 +28,7 @@ RULES = {
     "dark": Rule("brightness", -1, 0.02, 0.30, 0.05),
     "bright": Rule("brightness", 1, 0.02, 0.60, 0.95),
     "blurred": Rule("sharpness", -1, 0.10, 2.0, 0.0),
-    "saturated": Rule("saturated", 1, 0.01, 0.05, 0.50),
+    "saturated": Rule("saturated", 1, 0.01, 0.15, 0.50),
     "off_centre": Rule("offset", 1, 0.01, 0.05, 0.30),
 }
 
