@@ -31,7 +31,7 @@ def test_columns_and_types_of_the_contract(tmp_path: Path) -> None:
         "image": "str", "digest": "str", "bytes": "int64", "width": "int32", "height": "int32", "format": "str",
         "frames": "int32", "camera": "str", "compression": "str", "brightness": "float32", "sharpness": "float32",
         "saturated": "float32", "offset": "float32", "thumbnail": "object", "fingerprint": "object",
-        "label": "str", "target": "int16", "group": "str", "given_split": "str",
+        "rest": "str", "label": "str", "target": "int16", "group": "str", "given_split": "str",
     }  # fmt: skip
     assert list(manifest["image"]) == ["images/a.jpg", "images/b.jpg"]
     assert list(rejected.columns) == ["image", "reason", "label"]

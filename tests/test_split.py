@@ -1,9 +1,6 @@
 """Laws of the split: exact shares, whole groups, given parts kept, and stability."""
 
-import os
 import random
-import subprocess
-import sys
 from collections import Counter
 from collections.abc import Sequence
 from fractions import Fraction

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import numpy as np
 
+from fovea.ingest.address import locate, path_fault
 from fovea.ingest.check import check_array, check_file, too_large
 from fovea.ingest.entry import Entry, Facts
-from fovea.ingest.files import path_fault
 from fovea.ingest.seen import Seen, Stamp, stamp
 from fovea.progress import track
 from fovea.raw import RawFiles
@@ -28,19 +28,20 @@ def examine(root: Path, entries: Iterable[Entry], max_pixels: int, workers: int,
     real_root = os.path.realpath(root)
     entries = [_placed(real_root, entry) for entry in entries]
     with Seen(store) as seen, RawFiles(root) as raw:
-        stamps = {entry.image: stamp(root / entry.image) for entry in entries if _is_whole_file(entry)}
+        stamps = {entry.image: stamp(locate(root, entry.image)) for entry in entries
+                  if entry.reason is None and not _is_member(root, entry.image)}
         known = seen.unchanged(stamps.values())
 
         def look_at(entry: Entry) -> tuple[Entry, Facts | str | None]:
             if entry.reason is not None:
                 return entry, None
-            if MEMBER in entry.image:
+            if entry.image not in stamps:
                 pixels = raw.read(entry.image)
                 assert isinstance(pixels, np.ndarray)
                 return entry, check_array(pixels, max_pixels, seen.facts)
             if facts := known.get(stamps[entry.image]):
                 return entry, too_large(facts.width, facts.height, max_pixels) or facts
-            return entry, check_file(root / entry.image, max_pixels, seen.facts)
+            return entry, check_file(locate(root, entry.image), max_pixels, seen.facts)
 
         with ThreadPool(workers or os.cpu_count()) as pool:
             found: list[tuple[Stamp | None, Facts]] = []
@@ -59,9 +60,10 @@ def examine(root: Path, entries: Iterable[Entry], max_pixels: int, workers: int,
 
 
 def _placed(real_root: str, entry: Entry) -> Entry:
-    fault = None if MEMBER in entry.image else path_fault(real_root, entry.image)
+    fault = None if _is_member(real_root, entry.image) else path_fault(real_root, entry.image)
     return replace(entry, reason=fault or entry.reason)
 
 
-def _is_whole_file(entry: Entry) -> bool:
-    return entry.reason is None and MEMBER not in entry.image
+def _is_member(root: Path | str, address: str) -> bool:
+    """Whether the address names a member of an array file; the name of a file may look like one."""
+    return MEMBER in address and not locate(root, address).is_file()

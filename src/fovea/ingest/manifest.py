@@ -28,9 +28,9 @@ def build_manifest(
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Look at every image of the set in `root` with `workers` threads (0: one per core), and remember it in `store`.
 
-    Returns the manifest (image, the fields of `Facts`, label, target, group, given_split; attrs name, classes,
-    positive, digest) and the rejected files (image, reason, label), both sorted by image. Neither
-    depends on the order of the files or on `workers`. Raises UserError if the set cannot be used as a whole.
+    Returns the manifest (image, the fields of `Facts`, rest, label, target, group, given_split; attrs name,
+    classes, positive, digest) and the rejected files (image, reason, label), both sorted by image. Neither depends on
+    the order of the files or on `workers`. Raises UserError if the set cannot be used as a whole.
     """
     if not root.is_dir():
         raise UserError(f"dataset.name: the folder {root} does not exist; put or link the image set there, or fetch it "
@@ -101,6 +101,7 @@ def _manifest_table(accepted: list[Entry], classes: list[str], dataset: DatasetP
     columns: dict[str, pd.Series[Any]] = {"image": pd.Series([entry.image for entry in accepted], dtype="str")}
     for name, dtype in FACTS.items():
         columns[name] = pd.Series([getattr(entry.facts, name) for entry in accepted], dtype=dtype)
+    columns["rest"] = pd.Series([entry.rest for entry in accepted], dtype="str")
     columns["label"] = pd.Series([entry.label for entry in accepted], dtype="str")
     columns["target"] = pd.Series([targets[str(entry.label)] for entry in accepted], dtype="int16")
     columns["group"] = pd.Series([entry.group for entry in accepted], dtype="str")
