@@ -185,7 +185,7 @@ def test_links_and_encrypted_members_of_a_zip_are_rejected(tmp_path: Path) -> No
                                     "a.zip!cat/secret.jpg": "encrypted in its archive"}  # fmt: skip
 
 
-@pytest.mark.parametrize("name", ["../out.jpg", "/etc/out.jpg", "cat/../../out.jpg", "cat/../dog/out.jpg", "..", "a/.."])
+@pytest.mark.parametrize("name", ["../out.jpg", "/etc/out.jpg", "cat/../../out.jpg", "cat/../dog/a.jpg", "..", "a/.."])
 @pytest.mark.parametrize("archive", ["a.zip", "a.tar"])
 def test_members_that_lead_out_are_rejected(tmp_path: Path, archive: str, name: str) -> None:
     WRITERS[archive](tmp_path / "set" / archive, {**IMAGES, name: encoded(9)})
@@ -334,7 +334,7 @@ def test_a_header_that_would_fill_the_memory_is_refused(tmp_path: Path) -> None:
 
 def test_a_full_disk_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = write_zip(tmp_path / "a.zip", {"a.jpg": bytes(20_000)})
-    monkeypatch.setattr(shutil, "disk_usage", lambda _: shutil._ntuple_diskusage(10**6, 10**6 - 9999, 9999))  # type: ignore[attr-defined]
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: shutil._ntuple_diskusage(10**6, 10**6 - 9999, 9999))
     with pytest.raises(UserError, match=r"a\.zip: unpacks to more than the 0 MiB that are free"):
         unpack(path)
 
