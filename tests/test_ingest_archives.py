@@ -332,6 +332,16 @@ def test_a_header_that_would_fill_the_memory_is_refused(tmp_path: Path) -> None:
         unpack(tmp_path / "a.tar")
 
 
+@pytest.mark.parametrize("kind", [tarfile.REGTYPE, tarfile.DIRTYPE, tarfile.GNUTYPE_LONGNAME, tarfile.XHDTYPE])
+def test_a_member_of_less_than_nothing_is_no_endless_loop(tmp_path: Path, kind: bytes) -> None:
+    first = tarfile.TarInfo("cat/0.jpg").tobuf(tarfile.GNU_FORMAT)
+    header = tarfile.TarInfo("cat/1.jpg")
+    header.type, header.size = kind, -1024
+    (tmp_path / "a.tar").write_bytes(first + header.tobuf(tarfile.GNU_FORMAT) + bytes(1024))
+    with pytest.raises(UserError, match="fetch it again"):
+        unpack(tmp_path / "a.tar")
+
+
 def test_a_full_disk_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = write_zip(tmp_path / "a.zip", {"a.jpg": bytes(20_000)})
     monkeypatch.setattr(shutil, "disk_usage", lambda _: shutil._ntuple_diskusage(10**6, 10**6 - 9999, 9999))

@@ -29,6 +29,7 @@ DUPLICATE = "duplicate identifier"
 MIB = 1 << 20
 TIMES, ALLOWANCE = 200, 64 * MIB  # more than 200 times the archive's size and 64 MiB is taken for a bomb
 BLOCK = 4096  # a member costs the disk at least this, so a million empty ones are a bomb as well
+LARGEST_HEADER = 1 << 15  # of a member in a tar; names take up to 4 KiB
 DEEPEST = 100  # folders above a member
 UNFIT_NAME = (errno.EEXIST, errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG, errno.EINVAL, errno.EILSEQ)
 
@@ -207,9 +208,11 @@ def _tar_members(archive: Path, budget: _Budget) -> Iterator[Member]:
     with gzip.open(archive) if compressed else archive.open("rb") as file:
         blocks: Any = _Blocks(file)
         with tarfile.open(fileobj=blocks, mode="r:", encoding="utf-8", errors="surrogateescape") as packed:
-            while (info := packed.next()) is not None:
+            while (info := blocks.next_of(packed)) is not None:
                 packed.members.clear()  # or it keeps every member of the archive in memory
                 budget.spend(BLOCK)
+                if info.size < 0:  # tarfile would go back by it, for ever
+                    raise tarfile.ReadError("a member of less than 0 bytes")
                 if not info.isdir():
                     yield Member(info.name, info.size, _tar_fault(info), partial(_tar_file, packed, info))
         if blocks.last.strip(b"\0") or not blocks.last:  # tarfile takes any broken header for the end
@@ -233,20 +236,27 @@ def _tar_fault(info: tarfile.TarInfo) -> str | None:
 
 
 class _Blocks:
-    """The bytes of a tar for tarfile: refuses a header that would fill the memory, and keeps what was read last.
+    """The bytes of a tar for tarfile: refuses a header of unusual size, and keeps what was read last.
 
-    tarfile reads a header whole, whatever its size; data are asked for in pieces of at most 1 MiB.
+    tarfile reads a header whole, whatever its size, and searches it in time that grows with its square (CVE-2024-6232).
     """
 
     def __init__(self, file: IO[bytes]) -> None:
-        self._file, self.last = file, b""
+        self._file, self._most, self.last = file, LARGEST_HEADER, b""
         self.seek, self.tell = file.seek, file.tell
 
     def read(self, size: int = -1) -> bytes:
-        if not 0 <= size <= MIB:
+        if not 0 <= size <= self._most:
             raise tarfile.ReadError(f"a header of {size} bytes")
         self.last = self._file.read(size)
         return self.last
+
+    def next_of(self, packed: tarfile.TarFile) -> tarfile.TarInfo | None:
+        """The next header; afterwards data may be read, in pieces of at most 1 MiB."""
+        self._most = LARGEST_HEADER
+        info = packed.next()
+        self._most = MIB
+        return info
 
 
 def _hidden(name: str) -> bool:
@@ -279,15 +289,26 @@ def _write(member: Member, path: Path, budget: _Budget) -> str | None:
             return f"cannot be unpacked under its name: {error.strerror}"
         raise
     try:
-        with file, member.open() as packed:
-            while chunk := packed.read(MIB):
+        with file:
+            for chunk in _chunks(member):
                 budget.spend(len(chunk))
                 file.write(chunk)
         return None
-    except (UserError, MemoryError):
-        raise
-    except Exception as error:  # readers of foreign bytes raise whatever they like; the next member may be sound
-        if isinstance(error, OSError) and error.errno is not None:
-            raise
+    except _DamagedError as error:
         path.unlink()
-        return f"damaged in its archive: {one_line(error)}"
+        return f"damaged in its archive: {error}"
+
+
+class _DamagedError(Exception):
+    """A member cannot be read to its end; the next one may be sound."""
+
+
+def _chunks(member: Member) -> Iterator[bytes]:
+    try:
+        with member.open() as packed:
+            while chunk := packed.read(MIB):
+                yield chunk
+    except MemoryError:
+        raise
+    except Exception as error:  # readers of foreign bytes raise whatever they like
+        raise _DamagedError(one_line(error)) from None
