@@ -20,7 +20,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fovea.errors import UserError
-from fovea.ingest import archives
+from fovea.ingest import members as members_module
 from fovea.ingest.archives import unpack, write_members
 from fovea.raw import RawFiles, digest
 from fovea.store import store_folder
@@ -302,7 +302,7 @@ def test_what_is_no_archive_is_one_line(tmp_path: Path, name: str, data: bytes) 
 def test_a_bomb_is_refused_wherever_it_lies(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, member: str
 ) -> None:
-    monkeypatch.setattr(archives, "ALLOWANCE", 1 << 20)
+    monkeypatch.setattr(members_module, "ALLOWANCE", 1 << 20)
     path = WRITERS[name](tmp_path / name, {member: bytes(6 << 20)})
     with pytest.raises(UserError, match=rf"{name}: unpacks to more than . MiB, 200 times its size: a decompression"):
         unpack(path)
@@ -317,7 +317,7 @@ def test_an_archive_of_black_pictures_is_no_bomb(tmp_path: Path) -> None:
 def test_thousands_of_empty_folders_in_a_few_bytes_are_a_bomb(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(archives, "ALLOWANCE", 1 << 20)
+    monkeypatch.setattr(members_module, "ALLOWANCE", 1 << 20)
     header = tarfile.TarInfo("folder").tobuf()
     (tmp_path / "a.tgz").write_bytes(gzip.compress(header * 2000, 9))
     with pytest.raises(UserError, match="decompression bomb"):
