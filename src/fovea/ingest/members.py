@@ -90,7 +90,6 @@ def _tar_members(archive: Path, budget: Budget) -> Iterator[Member]:
         blocks: Any = _Blocks(file)
         with tarfile.open(fileobj=blocks, mode="r:", encoding="utf-8", errors="surrogateescape") as packed:
             while (info := blocks.next_of(packed)) is not None:
-                packed.members.clear()  # or it keeps every member of the archive in memory
                 budget.spend(BLOCK)
                 if info.size < 0:  # tarfile would go back by it, for ever
                     raise tarfile.ReadError("a member of less than 0 bytes")
@@ -122,7 +121,7 @@ class _Blocks:
     tarfile reads a header whole, whatever its size, and searches it in time that grows with its square (CVE-2024-6232).
     """
 
-    def __init__(self, file: IO[bytes]) -> None:
+    def __init__(self, file: gzip.GzipFile | IO[bytes]) -> None:
         self._file, self._most, self.last = file, LARGEST_HEADER, b""
         self.seek, self.tell = file.seek, file.tell
 
@@ -132,9 +131,10 @@ class _Blocks:
         self.last = self._file.read(size)
         return self.last
 
-    def next_of(self, packed: tarfile.TarFile) -> tarfile.TarInfo | None:
+    def next_of(self, packed: Any) -> tarfile.TarInfo | None:
         """The next header; afterwards data may be read, in pieces of at most 1 MiB."""
         self._most = LARGEST_HEADER
-        info = packed.next()
+        info: tarfile.TarInfo | None = packed.next()
         self._most = MIB
+        packed.members.clear()  # or it keeps every member of the archive in memory
         return info
