@@ -1,6 +1,7 @@
 """Label files: tables and parallel lists that name images and say what each one shows."""
 
 import posixpath
+from collections.abc import Iterator
 from itertools import chain
 from pathlib import Path
 
@@ -8,6 +9,7 @@ from fovea.errors import UserError
 from fovea.ingest.address import base_name, join, locate, split_address
 from fovea.ingest.entry import Entry
 from fovea.ingest.files import by_stem
+from fovea.ingest.records import Row
 from fovea.ingest.tables import each_row, read_rows, row_name
 from fovea.params.dataset import Lists, Table
 
@@ -18,7 +20,7 @@ Line = tuple[str, int]  # file and number, for reasons and errors
 def read_table(root: Path, source: Table, key: str) -> list[Entry]:
     """Entries of the rows of a table, in their order. Raises UserError for a missing column and an incomplete row."""
     path, shown = locate(root, source.file), root / source.file
-    rows = ((line, cells) for line, cells in each_row(path, f"{key}.file", shown) if cells)
+    rows: Iterator[Row] = (row for row in each_row(path, f"{key}.file", shown) if row[1])
     first = next(rows)  # there is one, or each_row has raised
     header = first[1] if source.header else None
     rows = rows if source.header else chain([first], rows)
