@@ -1,0 +1,108 @@
+"""The steps of `fovea inspect`: list, find, show, and write if asked to."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from fovea.errors import UserError
+from fovea.inspect.confirm import Layout
+from fovea.inspect.find import Found, find
+from fovea.inspect.listing import Listing, list_folder
+from fovea.inspect.place import How, is_whole_set, place, set_name, write_section
+from fovea.inspect.section import section_text
+from fovea.inspect.show import describe, nothing_fits, remarks
+from fovea.params.section import read_sections
+
+UNDECIDED = 2  # exit code with --write where the user has to say something first
+
+
+@dataclass(frozen=True)
+class Wish:
+    """What the user asked for. `layout` counts from 1; `labels` is H=0,N=0,P=1; `how` is None without --write."""
+
+    name: str | None = None
+    layout: int | None = None
+    labels: str | None = None
+    how: How | None = None
+    params: Path = Path("params.yaml")
+
+
+def inspect(path: Path, wish: Wish) -> int:
+    """Print what lies at `path`; returns the exit code: 0, 1 if nothing fits, 2 if --write needs a decision first.
+
+    Raises UserError for a path that is not there and for what cannot be written.
+    """
+    if not path.exists():
+        raise UserError(f"{path}: not found; name a folder, an archive, a table or an .npz")
+    name = set_name(path, wish.name)
+    listing = _list(path)
+    found = find(listing, name, wish.labels)
+    if not found.layouts:
+        print(nothing_fits(listing, found.notes))
+        return 1
+    print(_heading(path, found))
+    layout = _choose(found, wish)
+    if layout is None:
+        print(f"\nSay which: fovea inspect {path} --layout 1")
+        return UNDECIDED if wish.how else 0
+    return _show_and_write(path, layout, found.notes, wish)
+
+
+def _list(path: Path) -> Listing:
+    """What belongs to the set: a folder's files, a table's folder without other tables, one archive or `.npz`."""
+    if path.is_dir():
+        return list_folder(path)
+    if is_whole_set(path):
+        return Listing(path.parent, [], [path.name])
+    listing = list_folder(path.parent)
+    return Listing(path.parent, listing.images, [path.name])
+
+
+def _heading(path: Path, found: Found) -> str:
+    if len(found.layouts) == 1:
+        return f"{path}\n{describe(found.layouts[0])}"
+    numbered = [f"{number}. {describe(layout).lstrip()}" for number, layout in enumerate(found.layouts, 1)]
+    return "\n".join([f"{path}: {len(numbered)} layouts fit", *numbered])
+
+
+def _choose(found: Found, wish: Wish) -> Layout | None:
+    if wish.layout is None:
+        return found.layouts[0] if len(found.layouts) == 1 else None
+    if not 1 <= wish.layout <= len(found.layouts):
+        raise UserError(f"--layout {wish.layout}: there are {len(found.layouts)}")
+    return found.layouts[wish.layout - 1]
+
+
+def _show_and_write(path: Path, layout: Layout, notes: list[str], wish: Wish) -> int:
+    for line in remarks(layout, notes):
+        print(f"  note: {line}")
+    print(f"\n{section_text(layout.dataset)}")
+    command = f"fovea inspect {path}" + (f" --layout {wish.layout}" if wish.layout else "")
+    if layout.question:
+        print(f"{layout.question}.\nSay which are the same: {command} --labels {_to_fill(layout)} --write")
+        return UNDECIDED if wish.how else 0
+    if wish.how is None:
+        print(f"Next: {command} --write")
+        return 0
+    name = layout.dataset["name"]
+    read_sections(wish.params)  # its errors come before anything is written
+    print(place(path, name, wish.how))
+    for change in write_section(wish.params, layout.dataset):
+        if not change.startswith("dataset.") or "name" in change.split(":")[0]:
+            print(change)
+    print(f"{wish.params}: section dataset written\nNext: {_next(layout, wish.params)}")
+    return 0
+
+
+def _to_fill(layout: Layout) -> str:
+    """`H=?,N=?`, quoted for the shell where blanks or the like need it."""
+    import shlex
+
+    return shlex.quote(",".join(f"{label}=..." for label in layout.dataset["labels"]))
+
+
+def _next(layout: Layout, params: Path) -> str:
+    allowed = read_sections(params)["ingest"]["max_rejected"]
+    if layout.rejected_share > allowed:
+        return (f"{layout.rejected_share:.0%} of the files are not usable, and ingest stops at {allowed:.0%} "
+                "(ingest.max_rejected): correct what the notes say, then dvc repro")  # fmt: skip
+    return "dvc repro"

@@ -1,0 +1,92 @@
+"""What lies in a folder: images by `walk` of ingest, label tables and arrays. No image is opened.
+
+Paths here are those of ingest, except that an archive is a folder: `images.zip!/train/a.jpg`.
+"""
+
+import os
+import posixpath
+import re
+from collections import defaultdict
+from collections.abc import Iterable
+from functools import cached_property
+from pathlib import Path
+
+from fovea.ingest.files import IMAGE_SUFFIXES, walk
+
+TABLES = (".csv", ".tsv", ".txt", ".xlsx")
+ARRAYS = ".npz"
+ARCHIVES = (".zip", ".tar", ".tar.gz", ".tgz")
+INSIDE = re.compile(r"(\.(?:zip|tar|tar\.gz|tgz)!)/", re.IGNORECASE)
+
+
+def address(path: str) -> str:
+    """The path as params.yaml has it: `images.zip!train/a.jpg`."""
+    return INSIDE.sub(r"\1", path)
+
+
+class Listing:
+    """The files of a set in `root`; `tables` and `arrays` are paths relative to it, sorted."""
+
+    def __init__(self, root: Path, images: Iterable[str], others: Iterable[str]) -> None:
+        self.root = root
+        self.images = sorted(images)
+        files = sorted(others)
+        self.tables = [path for path in files if path.lower().endswith(TABLES)]
+        self.arrays = [path for path in files if path.lower().endswith(ARRAYS)]
+        self.archives = [path for path in files if path.lower().endswith(ARCHIVES)]
+
+    @cached_property
+    def there(self) -> set[str]:
+        return set(self.images)
+
+    @cached_property
+    def by_name(self) -> dict[str, list[str]]:
+        """Images by the last part of their path, with and without extension."""
+        found: dict[str, list[str]] = defaultdict(list)
+        for path in self.images:
+            name = posixpath.basename(path)
+            found[name].append(path)
+            found[posixpath.splitext(name)[0]].append(path)
+        return found
+
+    @cached_property
+    def tree(self) -> "Tree":
+        return Tree(self.images)
+
+
+class Tree:
+    """Folders that hold images. `here` has the images directly in a folder, `below` their number at any depth."""
+
+    def __init__(self, images: Iterable[str]) -> None:
+        self.here: dict[str, list[str]] = defaultdict(list)
+        self.below: dict[str, int] = defaultdict(int)
+        children: dict[str, set[str]] = defaultdict(set)
+        for path in images:
+            self.here[posixpath.dirname(path)].append(path)
+        for folder, paths in list(self.here.items()):
+            self.below[folder] += len(paths)
+            while folder:
+                above = posixpath.dirname(folder)
+                children[above].add(folder)
+                self.below[above] += len(paths)
+                folder = above
+        self.children = {folder: sorted(names) for folder, names in children.items()}
+
+    def all_below(self, folder: str) -> list[str]:
+        return self.here.get(folder, []) + [
+            path for child in self.children.get(folder, []) for path in self.all_below(child)
+        ]
+
+
+def list_folder(root: Path) -> Listing:
+    """Everything below `root` that ingest could use, hidden files left out."""
+    images = (path for path in walk(root, "") if path.lower().endswith(IMAGE_SUFFIXES))
+    return Listing(root, images, _others(root))
+
+
+def _others(root: Path) -> Iterable[str]:
+    for folder, folders, files in os.walk(root):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        for name in files:
+            if name.lower().endswith((*TABLES, ARRAYS, *ARCHIVES)) and not name.startswith("."):
+                yield os.path.relpath(os.path.join(folder, name), root)

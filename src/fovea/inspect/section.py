@@ -1,0 +1,81 @@
+"""The section `dataset` as text for params.yaml, each setting with its meaning beside it."""
+
+import json
+import re
+from typing import Any
+
+from ruamel.yaml.comments import CommentedMap
+
+from fovea.recipes import COMMENT_COLUMN, parse
+
+MEANINGS = {
+    "name": "the set lies in data/raw/<name>; demo is drawn by Fovea and is synthetic",
+    "sources": "where images and labels are, relative to data/raw/<name>; see docs/layouts.md",
+    "layout": "folders | pattern | table | lists | arrays",
+    "file": "CSV, TSV, TXT, XLSX, JSON, JSON-lines or Parquet; for arrays .npz",
+    "names": "file of the names, one a line",
+    "labels_file": "file of the labels, in the same order",
+    "images": 'folder of the images, "" for the set\'s own folder',
+    "split_folders": "true: a folder for each part of the split above the classes",
+    "pattern": "searched in the name; the group `label` is the label",
+    "header": "false: columns are numbers from 0",
+    "name_column": "file name of the image",
+    "label_column": "its label; a list of columns: one-hot",
+    "group_column": "what must not straddle the split, such as a patient; null if in no column",
+    "split_column": "given split; null if in no column",
+    "extension": 'added to each name; "" if names have it, null: whatever the file has',
+    "split": "given split of all images of this source; null if none",
+    "labels": "label as written: class, such as {H: normal, P: myopia}; {} takes them as written",
+    "classes": "their order; [] sorts them",
+    "positive": "with two classes: the one that is looked for; null if neither",
+    "group": "searched in the name of the image; null if names hold no group",
+    "splits": "given split: ours (train | val | test); null ignores given splits",
+}
+PLAIN = re.compile(r"[A-Za-z_./][\w./-]*( [\w./-]+)*")
+NOT_TEXT = {"null", "true", "false", "yes", "no", "on", "off", "y", "n"}
+
+
+def section_text(dataset: dict[str, Any]) -> str:
+    """`dataset:` as params.yaml has it. The meaning of a source's key stands where the key first does."""
+    lines = ["dataset:"]
+    explained: set[str] = set()
+    for key, value in dataset.items():
+        if key == "sources":
+            lines.append(_line("  sources:", "sources", "", explained))
+            for source in value:
+                lines += _source_lines(source, explained)
+        else:
+            lines.append(_line(f"  {key}:", key, _text(value), set()))
+    return "\n".join(lines) + "\n"
+
+
+def section(dataset: dict[str, Any]) -> CommentedMap:
+    """The same as a document that `fovea.recipes` can merge into params.yaml."""
+    return parse(section_text(dataset))
+
+
+def _source_lines(source: dict[str, Any], explained: set[str]) -> list[str]:
+    lines = []
+    for position, (key, value) in enumerate(source.items()):
+        meaning = "labels_file" if key == "labels" else key
+        lines.append(_line(f"    {'- ' if position == 0 else '  '}{key}:", meaning, _text(value), explained))
+    return lines
+
+
+def _line(start: str, meaning: str, value: str, explained: set[str]) -> str:
+    line = f"{start} {value}".rstrip()
+    if meaning in explained:
+        return line
+    explained.add(meaning)
+    return f"{line:<{COMMENT_COLUMN - 1}} # {MEANINGS[meaning]}"
+
+
+def _text(value: Any) -> str:
+    """A value on one line. Text that YAML could take for something else stands in quotes."""
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{_text(key)}: {_text(item)}" for key, item in value.items()) + "}"
+    if isinstance(value, list):
+        return f"[{', '.join(map(_text, value))}]"
+    if isinstance(value, str) and PLAIN.fullmatch(value) and value.lower() not in NOT_TEXT:
+        return value
+    return json.dumps(value, ensure_ascii=False)
