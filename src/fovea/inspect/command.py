@@ -1,5 +1,6 @@
 """The steps of `fovea inspect`: list, find, show, and write if asked to."""
 
+import shlex
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -34,7 +35,7 @@ def inspect(path: Path, wish: Wish) -> int:
     if not path.exists():
         raise UserError(f"{path}: not found; name a folder, an archive, a table or an .npz")
     name = set_name(path, wish.name)
-    listing = _list(path)
+    listing = listing_of(path)
     found = find(listing, name, wish.labels)
     if not found.layouts:
         print(nothing_fits(listing, found.notes))
@@ -42,12 +43,12 @@ def inspect(path: Path, wish: Wish) -> int:
     print(_heading(path, found))
     layout = _choose(found, wish)
     if layout is None:
-        print(f"\nSay which: fovea inspect {path} --layout 1")
+        print(f"\nSay which one: {_command(path, wish)} --layout 1 --write")
         return UNDECIDED if wish.how else 0
     return _show_and_write(path, layout, found.notes, wish)
 
 
-def _list(path: Path) -> Listing:
+def listing_of(path: Path) -> Listing:
     """What belongs to the set: a folder's files, a table's folder without other tables, one archive or `.npz`."""
     if path.is_dir():
         return list_folder(path)
@@ -60,23 +61,24 @@ def _list(path: Path) -> Listing:
 def _heading(path: Path, found: Found) -> str:
     if len(found.layouts) == 1:
         return f"{path}\n{describe(found.layouts[0])}"
-    numbered = [f"{number}. {describe(layout).lstrip()}" for number, layout in enumerate(found.layouts, 1)]
-    return "\n".join([f"{path}: {len(numbered)} layouts fit", *numbered])
+    numbered = [f"Layout {number}\n{describe(layout)}" for number, layout in enumerate(found.layouts, 1)]
+    return "\n\n".join([f"{path}: {len(numbered)} layouts fit", *numbered])
 
 
 def _choose(found: Found, wish: Wish) -> Layout | None:
     if wish.layout is None:
         return found.layouts[0] if len(found.layouts) == 1 else None
     if not 1 <= wish.layout <= len(found.layouts):
-        raise UserError(f"--layout {wish.layout}: there are {len(found.layouts)}")
+        there = "is 1" if len(found.layouts) == 1 else f"are {len(found.layouts)}"
+        raise UserError(f"--layout {wish.layout}: there {there}")
     return found.layouts[wish.layout - 1]
 
 
 def _show_and_write(path: Path, layout: Layout, notes: list[str], wish: Wish) -> int:
     for line in remarks(layout, notes):
         print(f"  note: {line}")
-    print(f"\n{section_text(layout.dataset)}")
-    command = f"fovea inspect {path}" + (f" --layout {wish.layout}" if wish.layout else "")
+    print(f"\n{section_text(layout.dataset, meanings=False)}")
+    command = _command(path, wish)
     if layout.question:
         print(f"{layout.question}.\nSay which are the same: {command} --labels {_to_fill(layout)} --write")
         return UNDECIDED if wish.how else 0
@@ -87,16 +89,21 @@ def _show_and_write(path: Path, layout: Layout, notes: list[str], wish: Wish) ->
     read_sections(wish.params)  # its errors come before anything is written
     print(place(path, name, wish.how))
     for change in write_section(wish.params, layout.dataset):
-        if not change.startswith("dataset.") or "name" in change.split(":")[0]:
-            print(change)
+        if not change.startswith("dataset."):
+            print(f"{wish.params}: {change}")
     print(f"{wish.params}: section dataset written\nNext: {_next(layout, wish.params)}")
     return 0
 
 
+def _command(path: Path, wish: Wish) -> str:
+    """The command as the user gave it, without --write."""
+    said = {"--name": wish.name, "--layout": wish.layout, "--labels": wish.labels}
+    words = [str(word) for item in said.items() if item[1] is not None for word in item]
+    return shlex.join(["uv", "run", "fovea", "inspect", str(path), *words])
+
+
 def _to_fill(layout: Layout) -> str:
     """`H=?,N=?`, quoted for the shell where blanks or the like need it."""
-    import shlex
-
     return shlex.quote(",".join(f"{label}=..." for label in layout.dataset["labels"]))
 
 
@@ -104,5 +111,5 @@ def _next(layout: Layout, params: Path) -> str:
     allowed = read_sections(params)["ingest"]["max_rejected"]
     if layout.rejected_share > allowed:
         return (f"{layout.rejected_share:.0%} of the files are not usable, and ingest stops at {allowed:.0%} "
-                "(ingest.max_rejected): correct what the notes say, then dvc repro")  # fmt: skip
-    return "dvc repro"
+                "(ingest.max_rejected): correct what the notes say, then uv run dvc repro")  # fmt: skip
+    return "uv run dvc repro"

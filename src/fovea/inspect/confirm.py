@@ -1,6 +1,7 @@
 """What ingest makes of an option: its own readers are run on it, and what they return is counted."""
 
 import os
+import posixpath
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -15,6 +16,7 @@ from fovea.inspect.groups import find_group
 from fovea.inspect.listing import Listing, address
 from fovea.inspect.naming import UNKNOWN, find_positive, merge_spellings, name_alike, name_parts, natural, parse_labels
 from fovea.inspect.reading import Option
+from fovea.inspect.words import part_of
 from fovea.params.dataset import DatasetParams
 
 
@@ -76,13 +78,17 @@ def confirm(option: Option, listing: Listing, name: str, labels: str | None) -> 
     terms = section | {"labels": {}} if question else section
     entries = in_our_terms(entries, DatasetParams.model_validate(terms))
     notes = [note for reading in option for note in reading.notes]
-    if section["splits"] and "val" not in section["splits"].values() and "val" in map(_part, option):
+    if any(part == "test" and part_of(written) == "val" for written, part in (section["splits"] or {}).items()):
         notes.append("the set gives a validation part and no test part: the former is used as test part")
+    notes += _left_out(entries, listing)
     return Layout(option, section, entries, missing, notes, group_why, question)
 
 
-def _part(reading: Any) -> str | None:
-    return reading.source.get("split")
+def _left_out(entries: Iterable[Entry], listing: Listing) -> list[str]:
+    """A line for each folder with images that ingest will not look at."""
+    read = {entry.image for entry in entries}
+    folders = Counter(posixpath.dirname(path) or "." for path in listing.images if address(path) not in read)
+    return [f"{count} images in {folder} have no label and are left out" for folder, count in sorted(folders.items())]
 
 
 def _missing(entries: Iterable[Entry], listing: Listing) -> set[str]:

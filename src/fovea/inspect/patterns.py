@@ -47,7 +47,7 @@ def partition(labels: Iterable[object]) -> tuple[int, ...]:
 def _leading(stems: dict[str, str]) -> NamePattern | None:
     """What stands before the first digit."""
     labels = {name: re.split(r"\d", stem, maxsplit=1)[0].strip("-_. ()") for name, stem in stems.items()}
-    if not _are_classes(labels) or not all(re.search(r"\d", stem) for stem in stems.values()):
+    if not _are_classes(labels) or _share_a_word(labels) or not all(re.search(r"\d", stem) for stem in stems.values()):
         return None
     what = "the letter" if max(map(len, labels.values())) == 1 else "what stands"
     regex = f"^(?P<label>{_alternatives(labels)})"
@@ -58,7 +58,7 @@ def _leading(stems: dict[str, str]) -> NamePattern | None:
 def _trailing(stems: dict[str, str]) -> NamePattern | None:
     """What stands behind the last digit."""
     labels = {name: re.split(r"\d", stem)[-1].strip("-_. ()") for name, stem in stems.items()}
-    if not _are_classes(labels) or not all(re.search(r"\d", stem) for stem in stems.values()):
+    if not _are_classes(labels) or _share_a_word(labels) or not all(re.search(r"\d", stem) for stem in stems.values()):
         return None
     regex = f"\\d[-_. )]*(?P<label>{_alternatives(labels)})[.][^.]*$"
     return _checked(regex, labels, "what stands behind the number")
@@ -87,6 +87,11 @@ def _graded(stems: dict[str, str]) -> NamePattern | None:
     words = sorted({match["word"] for match in matches.values() if match})
     regex = f"({'|'.join(words)})[-_ ]?(?P<label>\\d{{1,2}})(?!\\d)"
     return _checked(regex, labels, f"the number behind {' or '.join(words)}")
+
+
+def _share_a_word(labels: dict[str, str]) -> bool:
+    """Whether all hold the same word, as img_benign and img_malignant do: the others are then the class."""
+    return bool(set.intersection(*(set(_tokens(label)) for label in set(labels.values()))))
 
 
 def _tokens(stem: str) -> list[str]:

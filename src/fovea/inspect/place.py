@@ -53,21 +53,32 @@ def place(path: Path, name: str, how: How, raw: Path = RAW) -> str:
     target_of_origin = target / path.name if whole_file else target
     if not whole_file and Path.cwd().resolve().is_relative_to(origin.resolve()):
         raise UserError(f"{path}: holds this project; put the images into a folder of their own")
-    if os.path.realpath(target_of_origin) == os.path.realpath(origin):
+    if target_of_origin.exists() and target_of_origin.samefile(origin):
         done = f"{target} is the set already"
     elif os.path.lexists(target):
         raise UserError(f"{target}: is there already and is something else; choose another --name, or remove it")
     else:
-        _put(origin, target_of_origin, how)
-        done = f"{target_of_origin} is a {'link to' if how == 'link' else 'copy of'} {origin}"
+        target_of_origin.parent.mkdir(parents=True, exist_ok=True)
+        linked = how == "link" and _link(origin.resolve(), target_of_origin)
+        if not linked:
+            _copy(origin, target_of_origin)
+        done = f"{target_of_origin} is a {'link to' if linked else 'copy of'} {origin}"
     return done + _track(target) if how == "dvc-add" else done
 
 
-def _put(origin: Path, target: Path, how: How) -> None:
-    target.parent.mkdir(parents=True, exist_ok=True)
-    if how == "link":
-        target.symlink_to(origin.resolve(), target_is_directory=origin.is_dir())
-        return
+def _link(origin: Path, target: Path) -> bool:
+    """A symbolic link to a folder. To a file a hard one, or none across disks: ingest refuses links out of the set."""
+    if origin.is_dir():
+        target.symlink_to(origin, target_is_directory=True)
+        return True
+    try:
+        target.hardlink_to(origin)
+    except OSError:
+        return False
+    return True
+
+
+def _copy(origin: Path, target: Path) -> None:
     with replacing(target) as temporary:
         if origin.is_dir():
             shutil.copytree(origin, temporary)

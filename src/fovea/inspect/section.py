@@ -32,26 +32,26 @@ MEANINGS = {
     "splits": "given split: ours (train | val | test); null ignores given splits",
 }
 PLAIN = re.compile(r"[A-Za-z_./][\w./-]*( [\w./-]+)*")
-NOT_TEXT = {"null", "true", "false", "yes", "no", "on", "off", "y", "n"}
+NOT_TEXT = {"null", "true", "false", "yes", "no", "on", "off"}  # for YAML these are no text
 
 
-def section_text(dataset: dict[str, Any]) -> str:
-    """`dataset:` as params.yaml has it. The meaning of a source's key stands where the key first does."""
+def section_text(dataset: dict[str, Any], meanings: bool) -> str:
+    """`dataset:` as params.yaml has it. With `meanings`, each key's stands where the key first does."""
     lines = ["dataset:"]
-    explained: set[str] = set()
+    explained: set[str] = set() if meanings else set(MEANINGS)
     for key, value in dataset.items():
         if key == "sources":
             lines.append(_line("  sources:", "sources", "", explained))
             for source in value:
                 lines += _source_lines(source, explained)
         else:
-            lines.append(_line(f"  {key}:", key, _text(value), set()))
+            lines.append(_line(f"  {key}:", key, _text(value), explained - {key} if meanings else explained))
     return "\n".join(lines) + "\n"
 
 
 def section(dataset: dict[str, Any]) -> CommentedMap:
     """The same as a document that `fovea.recipes` can merge into params.yaml."""
-    return parse(section_text(dataset))
+    return parse(section_text(dataset, meanings=True))
 
 
 def _source_lines(source: dict[str, Any], explained: set[str]) -> list[str]:
@@ -78,4 +78,6 @@ def _text(value: Any) -> str:
         return f"[{', '.join(map(_text, value))}]"
     if isinstance(value, str) and PLAIN.fullmatch(value) and value.lower() not in NOT_TEXT:
         return value
+    if isinstance(value, str) and "\\" in value and "'" not in value:
+        return f"'{value}'"  # between these quotes a backslash is one
     return json.dumps(value, ensure_ascii=False)

@@ -16,7 +16,7 @@ EXPECTED = """Expected is one of
 
 def describe(layout: Layout) -> str:
     """Sources with their reasons, and what there is of images, classes, groups and parts."""
-    lines = [f"  {reading.where}: {reading.why}{_of_part(reading.source['split'])}" for reading in layout.option]
+    lines = [f"  {reading.where}\n    {reading.why}{_of_part(reading.source['split'])}" for reading in layout.option]
     lines.append(f"  images   {len(layout.usable)}" + (f" of {len(layout.entries)}" if layout.unusable else ""))
     classes = layout.counts("label")
     lines.append(f"  classes  {len(classes)}: {_listed(classes)}")

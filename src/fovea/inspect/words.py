@@ -12,8 +12,8 @@ NAMES = ("idcode", "imageid", "imageidentifier", "image", "images", "imagename",
          "filename", "file", "filepath", "imagepath", "imgpath", "path", "imagefile", "picture", "photo", "name", "id",
          "图片", "图像", "文件名")  # fmt: skip
 LABELS = ("diagnosis", "label", "labels", "level", "dx", "class", "target", "grade", "category", "classlabel",
-          "classname", "drgrade", "retinopathygrade", "drlevel", "benignmalignant", "severity", "stage", "disease", "diagnostic",
-          "y", "标签", "诊断", "类别", "分级")  # fmt: skip
+          "classname", "drgrade", "retinopathygrade", "drlevel", "benignmalignant", "severity", "stage", "disease",
+          "diagnostic", "y", "标签", "诊断", "类别", "分级")  # fmt: skip
 GROUPS = ("patientid", "patient", "patientno", "patientnumber", "pid", "mrn", "subjectid", "subject", "participantid",
           "participant", "personid", "person", "caseid", "case", "lesionid", "lesion", "患者", "病人",
           "患者编号")  # fmt: skip
@@ -28,8 +28,8 @@ GRADED = re.compile(r"^\d$")  # folders 0 to 9 are grades, longer numbers are pe
 OF_A_PLACE = re.compile(r"(?i)^(hospital|cent(re|er)|clinic|site|camera|device|batch|fold|part|set|cohort|source)"
                         r"[-_ ]*(\d+|[a-z])?$")  # fmt: skip
 NO_CLASS = {"img", "image", "images", "dsc", "photo", "scan", "isic", "fundus", "eye", "retina", "skin", "pic",
-            "picture", "copy", "crop", "cropped", "l", "r", "left", "right", "od", "os", "ou", "p", "patient", "case", "subject",
-            "id", "frame", "slice", "x", "y"}  # fmt: skip
+            "picture", "copy", "crop", "cropped", "l", "r", "left", "right", "od", "os", "ou", "p", "patient", "case",
+            "subject", "id", "frame", "slice", "x", "y"}  # fmt: skip
 NEGATIVE = {"0", "normal", "benign", "healthy", "negative", "neg", "no", "none", "control", "false", "absent", "nevus",
             "正常"}  # fmt: skip
 

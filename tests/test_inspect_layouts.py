@@ -1,0 +1,61 @@
+"""Which layout `fovea inspect` finds in a folder, why, and what it counts."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fovea.inspect.command import Wish, inspect, listing_of
+from fovea.inspect.find import Found, find
+from tests.inspect_sets import AMBIGUOUS, BROKEN, CASES, Case, Files, write
+
+
+def found_in(path: Path, labels: str | None = None) -> Found:
+    return find(listing_of(path), "set", labels)
+
+
+def subset(wanted: dict[str, Any], found: dict[str, Any]) -> dict[str, Any]:
+    return {key: found.get(key, "missing") for key in wanted}
+
+
+@pytest.mark.parametrize("case", CASES.values(), ids=list(CASES))
+def test_the_layout_is_found(tmp_path: Path, case: Case, capsys: pytest.CaptureFixture[str]) -> None:
+    path = write(tmp_path, case.files) / case.path
+    layouts = found_in(path).layouts
+    assert [[reading.source for reading in layout.option] for layout in layouts[1:]] == []
+    (layout,) = layouts
+    sources = layout.dataset["sources"]
+    assert [subset(wanted, source) for wanted, source in zip(case.sources, sources, strict=True)] == case.sources
+    assert layout.counts("label") == case.classes
+    assert len(layout.counts("group")) == case.group
+    assert layout.counts("given") == case.parts
+    assert subset(case.section, layout.dataset) == case.section
+    assert inspect(path, Wish()) == 0
+    output = capsys.readouterr().out
+    for part in case.says:
+        assert part in output
+
+
+@pytest.mark.parametrize(("files", "says"), BROKEN.values(), ids=list(BROKEN))
+def test_what_fits_no_layout_is_described(
+    tmp_path: Path, files: Files, says: tuple[str, ...], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert inspect(write(tmp_path, files), Wish()) == 1
+    output = capsys.readouterr().out
+    assert output.startswith("No layout fits.")
+    for part in says:
+        assert part in output
+
+
+@pytest.mark.parametrize(("files", "classes"), AMBIGUOUS.values(), ids=list(AMBIGUOUS))
+def test_several_layouts_are_numbered_and_none_is_guessed(
+    tmp_path: Path, files: Files, classes: list[dict[str, int]], capsys: pytest.CaptureFixture[str]
+) -> None:
+    write(tmp_path, files)
+    assert [layout.counts("label") for layout in found_in(tmp_path).layouts] == classes
+    assert inspect(tmp_path, Wish()) == 0
+    assert inspect(tmp_path, Wish(how="link")) == 2
+    output = capsys.readouterr().out
+    assert "Layout 1" in output and "Layout 2" in output and "Say which one" in output
+    assert inspect(tmp_path, Wish(layout=2)) == 0
+    assert "dataset:" in capsys.readouterr().out
