@@ -1,7 +1,6 @@
 """What ingest makes of an option: its own readers are run on it, and what they return is counted."""
 
 import os
-import posixpath
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -87,7 +86,7 @@ def confirm(option: Option, listing: Listing, name: str, labels: str | None) -> 
 def _left_out(entries: Iterable[Entry], listing: Listing) -> list[str]:
     """A line for each folder with images that ingest will not look at."""
     read = {entry.image for entry in entries}
-    folders = Counter(posixpath.dirname(path) or "." for path in listing.images if address(path) not in read)
+    folders = Counter(path.rpartition("/")[0] or "." for path in listing.images if address(path) not in read)
     return [f"{count} images in {folder} have no label and are left out" for folder, count in sorted(folders.items())]
 
 

@@ -87,8 +87,8 @@ def _part(reading: Reading) -> str | None:
 def _with_rest(option: Option, listing: Listing) -> Option:
     """`option`, and a reading of the folders none of whose images it names: a set may have several roots."""
     option = [reading.in_part(_part(reading)) for reading in option]
-    mine = {posixpath.dirname(path) for path in covered(option)}
-    rest = [path for path in listing.images if posixpath.dirname(path) not in mine]
+    mine = {path.rpartition("/")[0] for path in covered(option)}
+    rest = [path for path in listing.images if path.rpartition("/")[0] not in mine]
     if not rest:
         return option
     more = [reading for choice in options(Tree(rest))[:1] for reading in choice]

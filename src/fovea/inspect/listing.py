@@ -21,7 +21,7 @@ INSIDE = re.compile(r"(\.(?:zip|tar|tar\.gz|tgz)!)/", re.IGNORECASE)
 
 def address(path: str) -> str:
     """The path as params.yaml has it: `images.zip!train/a.jpg`."""
-    return INSIDE.sub(r"\1", path)
+    return INSIDE.sub(r"\1", path) if "!" in path else path
 
 
 class Listing:
@@ -44,9 +44,9 @@ class Listing:
         """Images by the last part of their path, with and without extension."""
         found: dict[str, list[str]] = defaultdict(list)
         for path in self.images:
-            name = posixpath.basename(path)
+            name = path.rpartition("/")[2]
             found[name].append(path)
-            found[posixpath.splitext(name)[0]].append(path)
+            found[name.rpartition(".")[0]].append(path)
         return found
 
     @cached_property
@@ -62,7 +62,7 @@ class Tree:
         self.below: dict[str, int] = defaultdict(int)
         children: dict[str, set[str]] = defaultdict(set)
         for path in images:
-            self.here[posixpath.dirname(path)].append(path)
+            self.here[path.rpartition("/")[0]].append(path)
         for folder, paths in list(self.here.items()):
             self.below[folder] += len(paths)
             while folder:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from fovea.inspect.words import NO_CLASS, PARTS
 
 MOST_CLASSES = 20
+SAMPLE = 500
 GRADED = re.compile(r"(?i)(?P<word>grade|class|label|level|stage|dx)[-_ ]?(?P<label>\d{1,2})(?!\d)")
 EDGE = r"[\W\d_]"
 
@@ -46,8 +47,8 @@ def partition(labels: Iterable[object]) -> tuple[int, ...]:
 
 def _leading(stems: dict[str, str]) -> NamePattern | None:
     """What stands before the first digit."""
-    labels = {name: re.split(r"\d", stem, maxsplit=1)[0].strip("-_. ()") for name, stem in stems.items()}
-    if not _are_classes(labels) or _share_a_word(labels) or not all(re.search(r"\d", stem) for stem in stems.values()):
+    labels = _labels(stems, lambda stem: _edge(stem, 0))
+    if labels is None or _share_a_word(labels):
         return None
     what = "the letter" if max(map(len, labels.values())) == 1 else "what stands"
     regex = f"^(?P<label>{_alternatives(labels)})"
@@ -57,8 +58,8 @@ def _leading(stems: dict[str, str]) -> NamePattern | None:
 
 def _trailing(stems: dict[str, str]) -> NamePattern | None:
     """What stands behind the last digit."""
-    labels = {name: re.split(r"\d", stem)[-1].strip("-_. ()") for name, stem in stems.items()}
-    if not _are_classes(labels) or _share_a_word(labels) or not all(re.search(r"\d", stem) for stem in stems.values()):
+    labels = _labels(stems, lambda stem: _edge(stem, -1))
+    if labels is None or _share_a_word(labels):
         return None
     regex = f"\\d[-_. )]*(?P<label>{_alternatives(labels)})[.][^.]*$"
     return _checked(regex, labels, "what stands behind the number")
@@ -72,19 +73,18 @@ def _positions(stems: Iterable[str]) -> list[Callable[[dict[str, str]], NamePatt
 
 
 def _word_at(stems: dict[str, str], place: int) -> NamePattern | None:
-    labels = {name: _tokens(stem)[place] for name, stem in stems.items()}
-    if not _are_classes(labels):
+    labels = _labels(stems, lambda stem: _tokens(stem)[place])
+    if labels is None:
         return None
     order = f"word {place + 1}" if place >= 0 else "the last word" if place == -1 else f"word {-place} from the end"
     return _checked(f"(^|{EDGE})(?P<label>{_alternatives(labels)}){EDGE}", labels, f"{order} of the name")
 
 
 def _graded(stems: dict[str, str]) -> NamePattern | None:
-    matches = {name: GRADED.search(stem) for name, stem in stems.items()}
-    labels = {name: match["label"] for name, match in matches.items() if match}
-    if len(labels) < len(stems) or not _are_classes(labels, numbers=True):
+    labels = _labels(stems, lambda stem: match["label"] if (match := GRADED.search(stem)) else "")
+    if labels is None:
         return None
-    words = sorted({match["word"] for match in matches.values() if match})
+    words = sorted({match["word"] for stem in stems.values() if (match := GRADED.search(stem))})
     regex = f"({'|'.join(words)})[-_ ]?(?P<label>\\d{{1,2}})(?!\\d)"
     return _checked(regex, labels, f"the number behind {' or '.join(words)}")
 
@@ -94,20 +94,35 @@ def _share_a_word(labels: dict[str, str]) -> bool:
     return bool(set.intersection(*(set(_tokens(label)) for label in set(labels.values()))))
 
 
+def _labels(stems: dict[str, str], read: Callable[[str], str]) -> dict[str, str] | None:
+    """Labels by name, None if they can be no classes. A few names show that without a look at 100,000."""
+    some = {read(stem) for stem in list(stems.values())[:: max(1, len(stems) // SAMPLE)]}
+    if not 2 <= len(some) <= MOST_CLASSES or not _are_words(some):
+        return None
+    labels = {name: read(stem) for name, stem in stems.items()}
+    return labels if _are_classes(labels) else None
+
+
+def _edge(stem: str, place: int) -> str:
+    """What stands before the first digit (place 0) or behind the last (-1), "" without digits."""
+    pieces = re.split(r"\d", stem)
+    return pieces[place].strip("-_. ()") if len(pieces) > 1 else ""
+
+
 def _tokens(stem: str) -> list[str]:
     return re.findall(r"[^\W\d_]+", stem)
 
 
-def _are_classes(labels: dict[str, str], numbers: bool = False) -> bool:
+def _are_classes(labels: dict[str, str]) -> bool:
     counts = Counter(labels.values())
-    words = {label.lower() for label in counts}
-    return (
-        2 <= len(counts) <= min(MOST_CLASSES, len(labels) // 2)
-        and min(counts.values()) >= 2
-        and "" not in counts
-        and not words & PARTS.keys()
-        and (numbers or not words <= NO_CLASS)
-    )
+    enough = 2 <= len(counts) <= min(MOST_CLASSES, len(labels) // 2) and min(counts.values()) >= 2
+    return enough and _are_words(counts)
+
+
+def _are_words(labels: Iterable[str]) -> bool:
+    """Whether all names have a label, and these are neither parts nor the words that cameras and eyes give."""
+    words = {label.lower() for label in labels}
+    return "" not in words and not words & PARTS.keys() and not words <= NO_CLASS
 
 
 def _alternatives(labels: dict[str, str]) -> str:
