@@ -1,12 +1,13 @@
 """Images as arrays of one `.npz` file, as MedMNIST publishes them: `<split>_images` and `<split>_labels`."""
 
 import zipfile
-import zlib
 from pathlib import Path
 
 import numpy as np
 
-from fovea.errors import UserError
+from fovea.errors import UserError, one_line
+from fovea.ingest.address import locate
+from fovea.ingest.archives import plausible_size
 from fovea.ingest.digest import array_digest
 from fovea.ingest.entry import Entry, Facts
 
@@ -18,17 +19,22 @@ def read_arrays(root: Path, file: str, key: str) -> list[Entry]:
 
     Raises UserError if the file is missing or no `.npz`, or if its arrays do not fit together.
     """
-    path = root / file
-    if not path.is_file():
+    packed, path = locate(root, file), root / file
+    if not packed.is_file():
         raise UserError(f"{key}.file: {path} does not exist; put the .npz there or correct the name")
     try:
-        with np.load(path, allow_pickle=False) as arrays:
+        with zipfile.ZipFile(packed) as members:
+            if sum(member.file_size for member in members.infolist()) > plausible_size(packed):
+                raise ValueError("it unpacks to so much that it looks like a decompression bomb")
+        with np.load(packed, allow_pickle=False) as arrays:
             parts = [name.removesuffix(IMAGES) for name in arrays if name.endswith(IMAGES)]
             if not parts:
                 raise UserError(f"{key}.file: {path} holds no <split>{IMAGES}, only {', '.join(arrays) or 'nothing'}")
             return [entry for part in parts for entry in _read_part(arrays, file, part, f"{key}.file: {path}")]
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error, AttributeError, TypeError) as error:
-        raise UserError(f"{key}.file: {path} cannot be read as .npz ({error}); fetch it again") from None
+    except UserError:
+        raise
+    except Exception as error:  # numpy and zipfile raise whatever they like for damaged bytes; MemoryError among them
+        raise UserError(f"{key}.file: {path} cannot be read as .npz ({one_line(error)}); fetch it again") from None
 
 
 def _read_part(arrays: "np.lib.npyio.NpzFile", file: str, part: str, where: str) -> list[Entry]:

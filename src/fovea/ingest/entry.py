@@ -1,6 +1,6 @@
 """What a label layout says about one image, and what its bytes say."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +19,9 @@ class Entry:
     """One image as a layout names it. `image` is its address relative to the set's folder, with `/`.
 
     `label`, `group` and `given` stand as written. A layout that can tell by itself that an entry is unusable gives the
-    `reason`; one that has already read the pixels (arrays) gives the `facts`.
+    `reason`; one that has already read the pixels (arrays) gives the `facts`. `rest` is the address with every
+    character `blotted` that gives label or given split; naming.py blots the group and makes each blot a `*`. It is ""
+    where the address says nothing else (arrays).
     """
 
     image: str
@@ -28,3 +30,11 @@ class Entry:
     given: str | None = None
     reason: str | None = None
     facts: Facts | None = None
+    rest: str = field(default="", compare=False)  # two sources may read the same label from different parts
+
+
+def blotted(text: str, *spans: tuple[int, int]) -> str:
+    """`text` of the same length, with NUL, which no file name holds, in each span: so positions stay valid."""
+    for start, stop in spans:
+        text = text[:start] + "\0" * (stop - start) + text[stop:]
+    return text

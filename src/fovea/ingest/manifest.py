@@ -12,9 +12,10 @@ from typing import Any
 import pandas as pd
 
 from fovea.errors import UserError
+from fovea.ingest.address import locate, path_fault
 from fovea.ingest.check import check_file, too_large
 from fovea.ingest.entry import Entry, Facts
-from fovea.ingest.files import IMAGE_SUFFIXES, path_fault
+from fovea.ingest.files import IMAGE_SUFFIXES
 from fovea.ingest.layouts import read_sources
 from fovea.ingest.naming import in_our_terms
 from fovea.params.dataset import DatasetParams
@@ -78,7 +79,7 @@ def _checked(root: Path, entries: list[Entry], max_pixels: int, workers: int) ->
         if entry.facts is not None:  # an array member, read already
             return replace(entry, reason=entry.reason or too_large(entry.facts.width, entry.facts.height, max_pixels))
         reason = path_fault(real_root, entry.image) or entry.reason
-        result = reason or check_file(root / entry.image, max_pixels)
+        result = reason or check_file(locate(root, entry.image), max_pixels)
         return replace(entry, facts=result) if isinstance(result, Facts) else replace(entry, reason=result)
 
     with ThreadPool(workers or os.cpu_count()) as pool:
