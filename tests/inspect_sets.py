@@ -4,13 +4,13 @@ import io
 import json
 import tarfile
 import zipfile
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import openpyxl
+import pandas as pd
 
 Files = dict[str, str | bytes]
 
@@ -32,6 +32,19 @@ def table(names: list[str], labels: list[str], header: str | None = "image,level
     columns = [names, labels, *more.values()]
     rows = [",".join(column[i % len(column)] for column in columns) for i in range(len(names))]
     return "\n".join(([",".join([header, *more])] if header else []) + rows) + "\n"
+
+
+def records(text: str) -> list[dict[str, str]]:
+    header, *rows = [line.split(",") for line in text.splitlines()]
+    return [dict(zip(header, row, strict=True)) for row in rows]
+
+
+def as_json(text: str) -> str:
+    return json.dumps(records(text))
+
+
+def parquet(text: str) -> bytes:
+    return pd.DataFrame(records(text)).to_parquet()
 
 
 def write(root: Path, files: Files) -> Path:
@@ -237,6 +250,23 @@ CASES: dict[str, Case] = {
         [{"file": "labels/train.txt", "split": "train"}, {"file": "labels/val.txt", "split": "val"},
          {"file": "labels/test.txt", "split": "test"}], {"0": 6, "1": 6}, parts={"train": 6, "val": 2, "test": 4},
     ),
+    "one-hot columns": Case(
+        {**IN_IMAGES, "truth.csv": table(STEMS, ["1.0", "0.0", "0.0"], "image,MEL", NV=["0.0", "1.0", "0.0"],
+                                         BCC=["0.0", "0.0", "1.0"], UNK=["0.0"])},
+        [{"label_column": ["MEL", "NV", "BCC", "UNK"], "extension": ".jpg"}], {"BCC": 4, "MEL": 4, "NV": 4},
+        says=("the one-hot columns MEL, NV, BCC, UNK",),
+    ),
+    "several extensions": Case(
+        {**images(*(f"images/{stem}{end}" for stem, end in zip(STEMS, [".jpg", ".png", ".JPG"] * 4, strict=True))),
+         "labels.csv": table(STEMS, GRADES)},
+        [{"extension": None}], THIRDS, says=("whatever their extension",),
+    ),
+    "JSON": Case({**IN_IMAGES, "labels.json": as_json(table(NAMES, GRADES))}, [{"file": "labels.json"}], THIRDS),
+    "JSON-lines": Case(
+        {**IN_IMAGES, "labels.jsonl": "\n".join(map(json.dumps, records(table(STEMS, GRADES, "isic_id,diagnosis"))))},
+        [{"file": "labels.jsonl", "header": True, "extension": ".jpg"}], THIRDS,
+    ),
+    "Parquet": Case({**IN_IMAGES, "labels.parquet": parquet(table(NAMES, GRADES))}, [{"header": True}], THIRDS),
     "semicolons": Case(
         {**IN_IMAGES, "labels.csv": table(NAMES, GRADES).replace(",", ";")}, [{"label_column": "level"}], THIRDS,
     ),
@@ -292,8 +322,9 @@ BROKEN: dict[str, Broken] = {
     "a table whose images are elsewhere": (
         {"labels.csv": table(NAMES, GRADES)}, ("labels.csv", "none of its columns names an image")),
     "a table of one class": ({**IN_IMAGES, "labels.csv": table(NAMES, ["0"])}, ("no column of labels",)),
-    "a damaged table": ({**IN_IMAGES, "labels.csv": b"image,level\n\xff\xfe,1\n"}, ("labels.csv is not read", "UTF-8")),
-    "a damaged workbook": ({**IN_IMAGES, "labels.xlsx": b"nonsense"}, ("labels.xlsx is not read",)),
+    "a damaged table": ({**IN_IMAGES, "labels.csv": b"image,level\n\xff\xfe,1\n"}, ("not read: labels.csv", "UTF-8")),
+    "a damaged workbook": ({**IN_IMAGES, "labels.xlsx": b"nonsense"}, ("not read: labels.xlsx",)),
+    "a damaged archive": ({"a.zip": b"nonsense"}, ("archives: a.zip", "is damaged")),
     "damaged arrays": ({"a.npz": b"nonsense"}, ("arrays: a.npz",)),
 }  # fmt: skip
 
@@ -317,14 +348,34 @@ AMBIGUOUS: dict[str, Ambiguous] = {
         [{"bad": 6, "mild": 6}, {"amd": 6, "glaucoma": 6}]),
 }  # fmt: skip
 
-Make = Callable[[Files], bytes]
-ARCHIVES: dict[str, Make] = {"set.zip": zipped, "set.tar.gz": tarred, "set.tgz": tarred}
-
-
-def records(text: str) -> list[dict[str, str]]:
-    header, *rows = [line.split(",") for line in text.splitlines()]
-    return [dict(zip(header, row, strict=True)) for row in rows]
-
-
-def as_json(text: str) -> str:
-    return json.dumps(records(text))
+PACKED: dict[str, Case] = {
+    "ZIP of class folders": Case(
+        {"eyes.zip": zipped(per_class("all/", "a", "b"))}, [{"layout": "folders", "images": "eyes.zip!all"}],
+        {"a": 4, "b": 4}, path="eyes.zip"),
+    "ZIP of class folders at its root": Case(
+        {"eyes.zip": zipped(per_class("", "a", "b"))}, [{"layout": "folders", "images": "eyes.zip!"}],
+        {"a": 4, "b": 4}, path="eyes.zip"),
+    "TAR.GZ of images and a table": Case(
+        {"eyes.tar.gz": tarred({**IN_IMAGES, "labels.csv": table(STEMS, GRADES)})},
+        [{"file": "eyes.tar.gz!labels.csv", "images": "eyes.tar.gz!images", "extension": ".jpg"}], THIRDS,
+        path="eyes.tar.gz"),
+    "TGZ of names with classes": Case(
+        {"eyes.tgz": tarred(images(*numbered("benign_{}.png", 4), *numbered("malignant_{}.png", 4)))},
+        [{"layout": "pattern", "images": "eyes.tgz!"}], {"benign": 4, "malignant": 4}, path="eyes.tgz"),
+    "ZIP of two lists": Case(
+        {"a.zip": zipped({**IN_IMAGES, "names.txt": "\n".join(NAMES), "labels.txt": "\n".join(GRADES * 4)})},
+        [{"names": "a.zip!names.txt", "labels": "a.zip!labels.txt", "images": "a.zip!images"}], THIRDS, path="a.zip"),
+    "ZIP of arrays": Case(
+        {"a.zip": zipped({"x/eyes.npz": arrays(train=9, test=3)})}, [{"layout": "arrays", "file": "a.zip!x/eyes.npz"}],
+        THIRDS, parts={"train": 9, "test": 3}, path="a.zip"),
+    "a folder with a ZIP and a table": Case(
+        {"train_images.zip": zipped(images(*NAMES)), "train.csv": table(STEMS, GRADES, "id_code,diagnosis")},
+        [{"file": "train.csv", "images": "train_images.zip!", "extension": ".jpg"}], THIRDS),
+    "a ZIP for each part": Case(
+        {"train.zip": zipped(per_class("", "a", "b", count=6)), "test.zip": zipped(per_class("", "a", "b"))},
+        [{"images": "test.zip!", "split": "test"}, {"images": "train.zip!", "split": "train"}], {"a": 10, "b": 10},
+        parts={"train": 12, "test": 8}),
+    "images beside the ZIP they came from": Case(
+        {**per_class("", "a", "b"), "eyes.zip": zipped(per_class("", "a", "b"))}, [FOLDERS], {"a": 4, "b": 4},
+        says=("eyes.zip: not opened",)),
+}  # fmt: skip

@@ -7,7 +7,7 @@ import pytest
 
 from fovea.inspect.command import Wish, inspect, listing_of
 from fovea.inspect.find import Found, find
-from tests.inspect_sets import AMBIGUOUS, BROKEN, CASES, Case, Files, write
+from tests.inspect_sets import AMBIGUOUS, BROKEN, CASES, PACKED, Case, Files, write
 
 
 def found_in(path: Path, labels: str | None = None) -> Found:
@@ -18,9 +18,19 @@ def subset(wanted: dict[str, Any], found: dict[str, Any]) -> dict[str, Any]:
     return {key: found.get(key, "missing") for key in wanted}
 
 
-@pytest.mark.parametrize("case", CASES.values(), ids=list(CASES))
+ALL = CASES | PACKED
+
+
+@pytest.fixture(autouse=True)
+def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Archives are unpacked below the project's folder, which is not the set's."""
+    (tmp_path / "project").mkdir()
+    monkeypatch.setenv("DVC_ROOT", str(tmp_path / "project"))
+
+
+@pytest.mark.parametrize("case", ALL.values(), ids=list(ALL))
 def test_the_layout_is_found(tmp_path: Path, case: Case, capsys: pytest.CaptureFixture[str]) -> None:
-    path = write(tmp_path, case.files) / case.path
+    path = write(tmp_path / "set", case.files) / case.path
     layouts = found_in(path).layouts
     assert [[reading.source for reading in layout.option] for layout in layouts[1:]] == []
     (layout,) = layouts
@@ -40,7 +50,7 @@ def test_the_layout_is_found(tmp_path: Path, case: Case, capsys: pytest.CaptureF
 def test_what_fits_no_layout_is_described(
     tmp_path: Path, files: Files, says: tuple[str, ...], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert inspect(write(tmp_path, files), Wish()) == 1
+    assert inspect(write(tmp_path / "set", files), Wish()) == 1
     output = capsys.readouterr().out
     assert output.startswith("No layout fits.")
     for part in says:
@@ -51,11 +61,11 @@ def test_what_fits_no_layout_is_described(
 def test_several_layouts_are_numbered_and_none_is_guessed(
     tmp_path: Path, files: Files, classes: list[dict[str, int]], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    write(tmp_path, files)
-    assert [layout.counts("label") for layout in found_in(tmp_path).layouts] == classes
-    assert inspect(tmp_path, Wish()) == 0
-    assert inspect(tmp_path, Wish(how="link")) == 2
+    path = write(tmp_path / "set", files)
+    assert [layout.counts("label") for layout in found_in(path).layouts] == classes
+    assert inspect(path, Wish()) == 0
+    assert inspect(path, Wish(how="link")) == 2
     output = capsys.readouterr().out
     assert "Layout 1" in output and "Layout 2" in output and "Say which one" in output
-    assert inspect(tmp_path, Wish(layout=2)) == 0
+    assert inspect(path, Wish(layout=2)) == 0
     assert "dataset:" in capsys.readouterr().out

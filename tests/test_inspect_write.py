@@ -14,7 +14,7 @@ from fovea.params.every import SCHEMAS
 from fovea.params.section import read_sections
 from tests.import_closure import ROOT
 from tests.ingest_sets import encoded
-from tests.inspect_sets import CASES, Files, arrays, images, numbered, per_class, table, write
+from tests.inspect_sets import CASES, Files, arrays, images, numbered, per_class, table, write, zipped
 from tests.miniatures import write_fundus_lesions, write_myopia, write_retinopathy, write_skin
 from tests.project import Project
 
@@ -122,6 +122,26 @@ def test_arrays_lie_in_a_folder_of_their_own(project: Path, tmp_path: Path) -> N
     assert call(tmp_path / "downloads/retina.npz", "--write")[0] == 0
     assert [path.name for path in (project / "data/raw/retina").iterdir()] == ["retina.npz"]
     assert call(tmp_path / "downloads/retina.npz", "--write")[0] == 0
+
+
+def test_an_archive_is_linked_so_that_ingest_takes_it(
+    clone: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files = {name: encoded(seed) for seed, name in enumerate(per_class("all/", "a", "b"))}
+    path = write(tmp_path / "downloads", {"eyes.zip": zipped(files), "other.zip": b"x"}) / "eyes.zip"
+    monkeypatch.chdir(clone.folder)
+    assert call(path, "--write")[0] == 0
+    assert (clone.folder / "data/raw/eyes/eyes.zip").samefile(path)
+    clone.run("python stages/ingest.py")
+    assert json.loads(clone.text("reports/ingest.json"))["images"] == 8
+
+
+def test_dvc_add_tracks_a_copy(clone: Project, eyes: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(clone.folder)
+    code, output = call(eyes, "--dvc-add", "--name", "tracked")
+    assert code == 0 and "tracked by data/raw/tracked.dvc" in output
+    assert "nfiles: 8" in clone.text("data/raw/tracked.dvc")
+    assert call(eyes, "--dvc-add", "--name", "tracked")[0] == 1
 
 
 def test_a_table_makes_its_folder_the_set(project: Path, tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ import zipfile
 
 import numpy as np
 
+from fovea.ingest.address import locate
 from fovea.ingest.arrays import IMAGES
 from fovea.inspect.listing import Listing, address
 from fovea.inspect.reading import Option, Reading
@@ -14,7 +15,7 @@ def read_arrays_names(listing: Listing) -> list[Option]:
     found: list[Option] = []
     for file in listing.arrays:
         if parts := _parts(listing, file):
-            source = {"layout": "arrays", "file": address(file), "split": None}
+            source = {"layout": "arrays", "file": file, "split": None}
             why = f"its arrays {', '.join(part + IMAGES for part in parts)}, with as many labels"
             images = (f"{file}!{part}/{position}" for part, count in parts.items() for position in range(count))
             found.append([Reading(source, f"arrays {file}", why, frozenset(images))])
@@ -25,7 +26,7 @@ def _parts(listing: Listing, file: str) -> dict[str, int]:
     """Number of images by part, {} if the file is no `.npz` of images."""
     end = f"{IMAGES}.npy"
     try:
-        with zipfile.ZipFile(listing.root / file) as archive:
+        with zipfile.ZipFile(locate(listing.root, address(file))) as archive:
             return {name.removesuffix(end): _length(archive, name) for name in archive.namelist() if name.endswith(end)}
     except (OSError, ValueError, zipfile.BadZipFile):
         return {}

@@ -96,9 +96,9 @@ def find_roles(header: list[str] | None, body: list[list[str]], name: int) -> Ro
     usual = sorted((i for i in rest if titles[i] in LABELS and _few(rest[i])), key=lambda i: LABELS.index(titles[i]))
     if usual:
         return Roles(_different(usual, rest), True, group, split)
-    possible = {i: values for i, values in rest.items() if not NO_LABELS.search(titles[i]) and _few(values)}
+    possible = {i: values for i, values in rest.items() if not NO_LABELS.search(titles[i])}
     one_hot = _one_hot(possible)
-    labels: list[int | tuple[int, ...]] = [one_hot] if one_hot else list(_different(list(possible), possible))
+    labels = [one_hot] if one_hot else _different([i for i, values in possible.items() if _few(values)], possible)
     return Roles(labels, False, group, split)
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from fovea.errors import UserError
 from fovea.inspect.confirm import Layout
 from fovea.inspect.find import Found, find
-from fovea.inspect.listing import Listing, list_folder
+from fovea.inspect.listing import Listing, address, list_archives, list_folder
 from fovea.inspect.place import How, is_whole_set, place, set_name, write_section
 from fovea.inspect.section import section_text
 from fovea.inspect.show import describe, nothing_fits, remarks
@@ -38,9 +38,9 @@ def inspect(path: Path, wish: Wish) -> int:
     listing = listing_of(path)
     found = find(listing, name, wish.labels)
     if not found.layouts:
-        print(nothing_fits(listing, found.notes))
+        print(address(nothing_fits(listing, found.notes)))
         return 1
-    print(_heading(path, found))
+    print(address(_heading(path, found)))
     layout = _choose(found, wish)
     if layout is None:
         print(f"\nSay which one: {_command(path, wish)} --layout 1 --write")
@@ -53,7 +53,9 @@ def listing_of(path: Path) -> Listing:
     if path.is_dir():
         return list_folder(path)
     if is_whole_set(path):
-        return Listing(path.parent, [], [path.name])
+        if path.suffix.lower() == ".npz":
+            return Listing(path.parent, [], [path.name])
+        return list_archives(path.parent, [path.name])
     listing = list_folder(path.parent)
     return Listing(path.parent, listing.images, [path.name])
 
@@ -76,11 +78,11 @@ def _choose(found: Found, wish: Wish) -> Layout | None:
 
 def _show_and_write(path: Path, layout: Layout, notes: list[str], wish: Wish) -> int:
     for line in remarks(layout, notes):
-        print(f"  note: {line}")
+        print(f"  note: {address(line)}")
     print(f"\n{section_text(layout.dataset, meanings=False)}")
     command = _command(path, wish)
     if layout.question:
-        print(f"{layout.question}.\nSay which are the same: {command} --labels {_to_fill(layout)} --write")
+        print(f"{address(layout.question)}.\nSay which are the same: {command} --labels {_to_fill(layout)} --write")
         return UNDECIDED if wish.how else 0
     if wish.how is None:
         print(f"Next: {command} --write")

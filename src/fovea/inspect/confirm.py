@@ -8,13 +8,14 @@ from functools import cached_property
 from typing import Any
 
 from fovea.errors import UserError
+from fovea.ingest.address import locate
 from fovea.ingest.entry import Entry
 from fovea.ingest.layouts import read_sources
 from fovea.ingest.naming import in_our_terms
 from fovea.inspect.groups import find_group
 from fovea.inspect.listing import Listing, address
 from fovea.inspect.naming import UNKNOWN, find_positive, merge_spellings, name_alike, name_parts, natural, parse_labels
-from fovea.inspect.reading import Option
+from fovea.inspect.reading import Option, Reading
 from fovea.inspect.words import part_of
 from fovea.params.dataset import DatasetParams
 
@@ -59,8 +60,8 @@ class Layout:
 def confirm(option: Option, listing: Listing, name: str, labels: str | None) -> Layout | str:
     """The layout as ingest reads it, or its error. `labels` is what the user said of the classes, H=0,N=0,P=1."""
     section: dict[str, Any] = {
-        "name": name, "sources": [reading.source for reading in option], "labels": {}, "classes": [], "positive": None,
-        "group": None, "splits": None,
+        "name": name, "sources": [_source(reading) for reading in option], "labels": {}, "classes": [],
+        "positive": None, "group": None, "splits": None,
     }  # fmt: skip
     try:
         entries = read_sources(listing.root, DatasetParams.model_validate(section))
@@ -83,6 +84,12 @@ def confirm(option: Option, listing: Listing, name: str, labels: str | None) -> 
     return Layout(option, section, entries, missing, notes, group_why, question)
 
 
+def _source(reading: Reading) -> dict[str, Any]:
+    """The source with its paths as ingest has them."""
+    paths = ("images", "file", "names", "labels")
+    return {key: address(value) if key in paths else value for key, value in reading.source.items()}
+
+
 def _left_out(entries: Iterable[Entry], listing: Listing) -> list[str]:
     """A line for each folder with images that ingest will not look at."""
     read = {entry.image for entry in entries}
@@ -94,7 +101,7 @@ def _missing(entries: Iterable[Entry], listing: Listing) -> set[str]:
     """Addresses without a file. Only what the listing does not have is looked for on disk."""
     there = {address(path) for path in listing.images}
     odd = {entry.image for entry in entries if entry.facts is None and entry.image not in there}
-    return {image for image in odd if "\0" in image or not os.path.isfile(listing.root / image)}
+    return {image for image in odd if "\0" in image or not os.path.isfile(locate(listing.root, image))}
 
 
 def _name_classes(section: dict[str, Any], option: Option, usable: list[Entry], labels: str | None) -> str | None:

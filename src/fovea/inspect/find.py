@@ -27,7 +27,8 @@ class Found:
 
 def find(listing: Listing, name: str, labels: str | None) -> Found:
     """Every layout that fits, confirmed by ingest's own readers."""
-    tables, notes = read_all(listing)
+    tables, faults = read_all(listing)
+    notes = listing.notes + faults
     by_file: list[list[Reading]] = [[reading] for reading in read_lists(tables, listing)]
     for table in tables:
         readings, said = read_table(table, listing)

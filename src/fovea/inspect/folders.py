@@ -46,8 +46,9 @@ def _by_part(tree: Tree, folder: str, parts: dict[str, str]) -> list[Option]:
 
 def _joined(tree: Tree, folder: str, option: Option, parts: dict[str, str]) -> Option:
     """One source with split_folders for a folder per class right below each part, which are all that is there."""
-    plain = all(reading.source["layout"] == "folders" and reading.source["images"] in parts for reading in option)
-    if not plain or len(option) < len(tree.children[folder]) or tree.here.get(folder):
+    found = [reading.source["images"] for reading in option if reading.source["layout"] == "folders"]
+    archived = any(part.endswith("!") for part in parts)
+    if archived or sorted(found) != tree.children[folder] or len(found) < len(option) or tree.here.get(folder):
         return option
     names = ", ".join(posixpath.basename(part) for part in parts)
     classes = sorted({posixpath.basename(child) for part in parts for child in tree.children[part]})
@@ -61,7 +62,8 @@ def _are_classes(tree: Tree, folder: str) -> bool:
     names = [posixpath.basename(child) for child in children]
     images = sum(tree.below[child] for child in children)
     return (
-        2 <= len(children) <= min(MOST_CLASSES, images // 2)
+        not any(name.endswith("!") for name in names)
+        and 2 <= len(children) <= min(MOST_CLASSES, images // 2)
         and not all(map(is_of_a_group, names))
         and not all(map(OF_A_PLACE.match, names))
         and not any(GENERIC.match(name) or is_part(name) for name in names)

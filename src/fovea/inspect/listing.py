@@ -4,31 +4,32 @@ Paths here are those of ingest, except that an archive is a folder: `images.zip!
 """
 
 import os
-import posixpath
 import re
 from collections import defaultdict
 from collections.abc import Iterable
 from functools import cached_property
 from pathlib import Path
 
-from fovea.ingest.files import IMAGE_SUFFIXES, walk
+from fovea.errors import UserError
+from fovea.ingest.address import locate
+from fovea.ingest.files import is_image, walk
 
-TABLES = (".csv", ".tsv", ".txt", ".xlsx")
+TABLES = (".csv", ".tsv", ".txt", ".xlsx", ".json", ".jsonl", ".ndjson", ".parquet")
 ARRAYS = ".npz"
 ARCHIVES = (".zip", ".tar", ".tar.gz", ".tgz")
 INSIDE = re.compile(r"(\.(?:zip|tar|tar\.gz|tgz)!)/", re.IGNORECASE)
 
 
 def address(path: str) -> str:
-    """The path as params.yaml has it: `images.zip!train/a.jpg`."""
+    """The path as params.yaml has it: `images.zip!train/a.jpg`. Also of paths in a longer text."""
     return INSIDE.sub(r"\1", path) if "!" in path else path
 
 
 class Listing:
-    """The files of a set in `root`; `tables` and `arrays` are paths relative to it, sorted."""
+    """The files of a set in `root`; `tables`, `arrays` and `archives` are paths relative to it, sorted."""
 
-    def __init__(self, root: Path, images: Iterable[str], others: Iterable[str]) -> None:
-        self.root = root
+    def __init__(self, root: Path, images: Iterable[str], others: Iterable[str], notes: Iterable[str] = ()) -> None:
+        self.root, self.notes = root, list(notes)
         self.images = sorted(images)
         files = sorted(others)
         self.tables = [path for path in files if path.lower().endswith(TABLES)]
@@ -66,25 +67,48 @@ class Tree:
         for folder, paths in list(self.here.items()):
             self.below[folder] += len(paths)
             while folder:
-                above = posixpath.dirname(folder)
+                above = folder.rpartition("/")[0]
                 children[above].add(folder)
                 self.below[above] += len(paths)
                 folder = above
         self.children = {folder: sorted(names) for folder, names in children.items()}
 
     def all_below(self, folder: str) -> list[str]:
-        return self.here.get(folder, []) + [
-            path for child in self.children.get(folder, []) for path in self.all_below(child)
-        ]
+        """Images at any depth, but not those in archives there, which a source has to name by itself."""
+        inside = [child for child in self.children.get(folder, []) if not child.endswith("!")]
+        return self.here.get(folder, []) + [path for child in inside for path in self.all_below(child)]
 
 
 def list_folder(root: Path) -> Listing:
-    """Everything below `root` that ingest could use, hidden files left out."""
-    images = (path for path in walk(root, "") if path.lower().endswith(IMAGE_SUFFIXES))
-    return Listing(root, images, _others(root))
+    """Everything below `root` that ingest could use, hidden files left out. Archives are looked into if there are no
+    images beside them: these are then most likely what was unpacked from them.
+    """
+    images = [path for path in walk(root, "") if is_image(path)]
+    others = list(_others(root))
+    archives = [path for path in others if path.lower().endswith(ARCHIVES)]
+    if archives and images:
+        return Listing(root, images, others, [f"{', '.join(archives)}: not opened, because there are images beside it"])
+    inside = list_archives(root, archives)
+    return Listing(root, images + inside.images, [*others, *inside.tables, *inside.arrays], inside.notes)
+
+
+def list_archives(root: Path, archives: Iterable[str]) -> Listing:
+    """What lies in `archives`, paths relative to `root`; they are unpacked into the store, as ingest would."""
+    images: list[str] = []
+    others: list[str] = []
+    notes = []
+    for archive in archives:
+        try:
+            start = f"{archive}!"
+            images += [f"{start}/{path.removeprefix(start)}" for path in walk(root, start) if is_image(path)]
+            others += [f"{start}/{path}" for path in _others(locate(root, start))]
+        except UserError as error:
+            notes.append(str(error))
+    return Listing(root, images, others, notes)
 
 
 def _others(root: Path) -> Iterable[str]:
+    """Paths of tables, arrays and archives below `root`, relative to it."""
     for folder, folders, files in os.walk(root):
         folders[:] = [name for name in folders if not name.startswith(".")]
         for name in files:

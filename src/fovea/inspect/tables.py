@@ -3,15 +3,17 @@
 import posixpath
 from dataclasses import dataclass
 from difflib import SequenceMatcher
+from pathlib import Path
 from typing import Any
 
 from fovea.errors import UserError
-from fovea.ingest.files import join
+from fovea.ingest.address import locate as locate_file
 from fovea.ingest.tables import read_rows
 from fovea.inspect.columns import Names, Roles, find_names, find_roles, has_header, locate
-from fovea.inspect.listing import Listing
+from fovea.inspect.listing import Listing, address
 from fovea.inspect.reading import Reading
 from fovea.inspect.words import part_of
+from fovea.params.dataset import NAMED_COLUMNS
 
 
 @dataclass(frozen=True)
@@ -27,10 +29,11 @@ def read_all(listing: Listing) -> tuple[list[Rows], list[str]]:
     tables, faults = [], []
     for file in listing.tables:
         try:
-            rows = [cells for _, cells in read_rows(listing.root / file, "table") if cells]
+            path = locate_file(listing.root, address(file))
+            rows = [cells for _, cells in read_rows(path, "table", Path(address(file))) if cells]
             tables.append(Rows(file, rows))
         except UserError as error:
-            faults.append(f"{file} is not read: {str(error).removeprefix('table: ')}")
+            faults.append(f"not read: {str(error).removeprefix('table: ')}")
     return tables, faults
 
 
@@ -41,7 +44,7 @@ def read_table(table: Rows, listing: Listing) -> tuple[list[Reading], list[str]]
     names = find_names(table.cells, listing)
     if names is None:
         return [], [f"{table.file}: {len(table.cells)} lines, none of its columns names an image that is there"]
-    headed = has_header(table.cells, names, listing)
+    headed = table.file.lower().endswith(NAMED_COLUMNS) or has_header(table.cells, names, listing)
     header, body = (table.cells[0], table.cells[1:]) if headed else (None, table.cells)
     if not body:
         return [], [f"{table.file}: a header and no rows"]
@@ -59,11 +62,15 @@ def _images(body: list[list[str]], names: Names, listing: Listing) -> frozenset[
     """The images that the rows name, as ingest will find them."""
     values = [row[names.column] for row in body if names.column < len(row) and row[names.column]]
     if names.extension is not None:
-        paths = {join(names.folder, value + names.extension) for value in values}
+        paths = {_path(names.folder, value + names.extension) for value in values}
     else:
-        paths = {join(names.folder, value + end) for value in values for place, end in locate(value, listing)
+        paths = {_path(names.folder, value + end) for value in values for place, end in locate(value, listing)
                  if place == names.folder}  # fmt: skip
     return frozenset(paths & listing.there)
+
+
+def _path(folder: str, name: str) -> str:
+    return posixpath.normpath(posixpath.join(folder, name))
 
 
 def _notes(file: str, body: list[list[str]], names: Names, images: frozenset[str], listing: Listing) -> tuple[str, ...]:
@@ -114,7 +121,8 @@ def _added(extension: str | None) -> str:
 
 def read_lists(tables: list[Rows], listing: Listing) -> list[Reading]:
     """Pairs of files with one value a line and as many lines: names of images in one, few labels in another."""
-    single = [table for table in tables if max(map(len, table.cells)) == 1]
+    plain = [table for table in tables if not table.file.lower().endswith(NAMED_COLUMNS)]
+    single = [table for table in plain if max(map(len, table.cells)) == 1]
     found = {table.file: find_names(table.cells, listing) for table in single}
     named = {file: names for file, names in found.items() if names and names.hits > 1}
     readings = []
