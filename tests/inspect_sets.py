@@ -171,6 +171,14 @@ CASES: dict[str, Case] = {
         [{"images": "hospital1"}, {"images": "hospital2"}], {"AMD": 6, "Normal": 6},
         section={"labels": {"amd": "AMD", "normal": "Normal"}}, says=("normal is Normal",),
     ),
+    "numbered folders below the classes": Case(
+        per_class("glaucoma/", "g1", "g2") | per_class("healthy/", "h1", "h2"), [FOLDERS], {"glaucoma": 8, "healthy": 8},
+        group=4, says=("the folders below the classes",),
+    ),
+    "masks beside the images": Case(
+        per_class("", "a", "b", name="{}.png") | per_class("", "a", "b", name="{}_mask.png"), [FOLDERS],
+        {"a": 8, "b": 8}, says=("8 names end as those of masks do",),
+    ),
     # file names
     "letter before the number": Case(
         images(*numbered("H{:04d}.jpg", 3), *numbered("N{:04d}.jpg", 5), *numbered("P{:04d}.jpg", 4)),
@@ -292,6 +300,23 @@ CASES: dict[str, Case] = {
         [{"layout": "pattern", "images": "Training", "split": "train"}, {"layout": "table", "split": "test"}],
         {"N": 6, "P": 6}, parts={"train": 8, "test": 4},
     ),
+    "the same names in two folders": Case(
+        {**images(*numbered("Training/{}.png", 8), *numbered("Validation/{}.png", 4)),
+         "Training_Labels.csv": table(numbered("{}", 8), ["0", "1"], "ID,Disease"),
+         "Validation_Labels.csv": table(numbered("{}", 4), ["0", "1"], "ID,Disease")},
+        [{"images": "Training", "split": "train"}, {"images": "Validation", "split": "val"}], {"0": 6, "1": 6},
+        parts={"train": 8, "test": 4},
+    ),
+    "images of a table in two numbered folders": Case(
+        {**images(*(f"part_{1 + (n > 7)}/{name}" for n, name in enumerate(NAMES))), "meta.csv": table(NAMES, GRADES)},
+        [{"file": "meta.csv", "images": "part_1"}], {"0": 3, "1": 3, "2": 2},
+        says=("several folders (part_1 8, part_2 4)", "move them into one", "33% of the files are not usable"),
+    ),
+    "a group in another table": Case(
+        {**IN_IMAGES, "labels.csv": table(NAMES, GRADES),
+         "meta.csv": table(NAMES, numbered("{}", 12), "image,patient_id", age=[str(n) for n in range(12)])},
+        [{"file": "labels.csv"}], THIRDS, says=("patient_id could be the group",),
+    ),
     # lists and arrays
     "two lists": Case(
         {**IN_IMAGES, "names.txt": "\n".join(STEMS), "labels.txt": "\n".join(GRADES * 4)},
@@ -321,6 +346,8 @@ BROKEN: dict[str, Broken] = {
     "patients without classes": (per_class("", "patient1", "patient2"), ("8 images",)),
     "a table whose images are elsewhere": (
         {"labels.csv": table(NAMES, GRADES)}, ("labels.csv", "none of its columns names an image")),
+    "columns separated by blanks": (
+        {**IN_IMAGES, "train.txt": "\n".join(f"{name} 0" for name in NAMES)}, ("separated by blanks",)),
     "a table of one class": ({**IN_IMAGES, "labels.csv": table(NAMES, ["0"])}, ("no column of labels",)),
     "a damaged table": ({**IN_IMAGES, "labels.csv": b"image,level\n\xff\xfe,1\n"}, ("not read: labels.csv", "UTF-8")),
     "a damaged workbook": ({**IN_IMAGES, "labels.xlsx": b"nonsense"}, ("not read: labels.xlsx",)),

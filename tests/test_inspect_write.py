@@ -209,7 +209,7 @@ def test_too_many_unusable_files_are_said_before_ingest_stops(project: Path, tmp
     code, output = call(tmp_path / "set", "--write")
     assert code == 0
     assert "4 not usable: no such file, such as 10.jpg" in output and "labels.csv: 6 of its 10 names" in output
-    assert "40% of the files are not usable, and ingest stops at 5%" in output
+    assert "40% of the files are not usable, and ingest stops at 5%" in output.replace("\n", " ")
 
 
 def real_images(files: Files) -> Files:

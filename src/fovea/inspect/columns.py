@@ -24,16 +24,16 @@ class Names:
     hits: int  # of the sampled rows
 
 
-def find_names(rows: list[list[str]], listing: Listing) -> Names | None:
-    """The column whose values name the most images, None if none names any."""
+def find_names(rows: list[list[str]], listing: Listing, part: str | None) -> Names | None:
+    """The column whose values name the most images, None if none names any. `part` is that of the table's name."""
     sample = rows[1 :: max(1, len(rows) // SAMPLE)] or rows
     width = max(map(len, sample))
-    found = [names for column in range(width) if (names := _names_in(sample, column, listing))]
+    found = [names for column in range(width) if (names := _names_in(sample, column, listing, part))]
     usual = {name: -place for place, name in enumerate(NAMES)}
     return max(found, key=lambda names: (names.hits, usual.get(plain(_cell(rows[0], names.column)), -99)), default=None)
 
 
-def _names_in(sample: list[list[str]], column: int, listing: Listing) -> Names | None:
+def _names_in(sample: list[list[str]], column: int, listing: Listing, part: str | None) -> Names | None:
     places: Counter[tuple[str, str]] = Counter()
     for row in sample:
         places.update(set(locate(_cell(row, column), listing)))
@@ -42,8 +42,8 @@ def _names_in(sample: list[list[str]], column: int, listing: Listing) -> Names |
     folders: Counter[str] = Counter()
     for (folder, _), hits in places.items():
         folders[folder] += hits
-    # The set's own folder, if all paths begin there; else the one with the most hits.
-    folder = max(folders, key=lambda name: (folders[name], -len(name), name))
+    # 1.png may lie in Training and in Validation: of equals, the folder of the table's own part.
+    folder = max(folders, key=lambda name: (folders[name], part is not None and part_of(name) == part, -len(name)))
     extensions = [extension for place, extension in places if place == folder]
     return Names(column, folder, extensions[0] if len(extensions) == 1 else None, folders[folder])
 

@@ -85,7 +85,7 @@ def _show_and_write(path: Path, layout: Layout, notes: list[str], wish: Wish) ->
         print(f"{address(layout.question)}.\nSay which are the same: {command} --labels {_to_fill(layout)} --write")
         return UNDECIDED if wish.how else 0
     if wish.how is None:
-        print(f"Next: {command} --write")
+        print(_too_many(layout, wish.params) or f"Next: {command} --write")
         return 0
     name = layout.dataset["name"]
     read_sections(wish.params)  # its errors come before anything is written
@@ -93,7 +93,8 @@ def _show_and_write(path: Path, layout: Layout, notes: list[str], wish: Wish) ->
     for change in write_section(wish.params, layout.dataset):
         if not change.startswith("dataset."):
             print(f"{wish.params}: {change}")
-    print(f"{wish.params}: section dataset written\nNext: {_next(layout, wish.params)}")
+    print(f"{wish.params}: section dataset written")
+    print(_too_many(layout, wish.params) or "Next: uv run dvc repro")
     return 0
 
 
@@ -109,9 +110,10 @@ def _to_fill(layout: Layout) -> str:
     return shlex.quote(",".join(f"{label}=..." for label in layout.dataset["labels"]))
 
 
-def _next(layout: Layout, params: Path) -> str:
-    allowed = read_sections(params)["ingest"]["max_rejected"]
-    if layout.rejected_share > allowed:
-        return (f"{layout.rejected_share:.0%} of the files are not usable, and ingest stops at {allowed:.0%} "
-                "(ingest.max_rejected): correct what the notes say, then uv run dvc repro")  # fmt: skip
-    return "uv run dvc repro"
+def _too_many(layout: Layout, params: Path) -> str | None:
+    """What to do first where ingest would stop, None where it would not."""
+    allowed = read_sections(params)["ingest"]["max_rejected"] if params.exists() else 0.05
+    if layout.rejected_share <= allowed:
+        return None
+    return (f"Next: correct what the notes say; {layout.rejected_share:.0%} of the files are not usable, and ingest "
+            f"stops at {allowed:.0%} (ingest.max_rejected). Then uv run dvc repro")  # fmt: skip

@@ -1,6 +1,7 @@
 """What ingest makes of an option: its own readers are run on it, and what they return is counted."""
 
 import os
+import re
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -18,6 +19,8 @@ from fovea.inspect.naming import UNKNOWN, find_positive, merge_spellings, name_a
 from fovea.inspect.reading import Option, Reading
 from fovea.inspect.words import part_of
 from fovea.params.dataset import DatasetParams
+
+MASK = re.compile(r"(?i)[-_ ](mask|seg|segmentation|gt|annotation)(_\d+)?\.[^.]*$")
 
 
 @dataclass
@@ -71,7 +74,7 @@ def confirm(option: Option, listing: Listing, name: str, labels: str | None) -> 
     usable = [entry for entry in entries if entry.reason is None and entry.image not in missing]
     question = _name_classes(section, option, usable, labels)
     group_why = None
-    if not any(entry.group for entry in entries) and (found := find_group(entry.image for entry in usable)):
+    if not any(entry.group for entry in entries) and (found := find_group(usable)):
         section["group"], group_why = found
     section["splits"] = name_parts({entry.given for entry in entries if entry.given is not None})
     # Before the user has named the classes, they are counted as written.
@@ -80,8 +83,15 @@ def confirm(option: Option, listing: Listing, name: str, labels: str | None) -> 
     notes = [note for reading in option for note in reading.notes]
     if any(part == "test" and part_of(written) == "val" for written, part in (section["splits"] or {}).items()):
         notes.append("the set gives a validation part and no test part: the former is used as test part")
-    notes += _left_out(entries, listing)
+    notes += _left_out(entries, listing) + _masks(usable)
     return Layout(option, section, entries, missing, notes, group_why, question)
+
+
+def _masks(usable: list[Entry]) -> list[str]:
+    masks = [entry.image for entry in usable if MASK.search(entry.image)]
+    if not 0 < len(masks) < len(usable):
+        return []
+    return [f"{len(masks)} names end as those of masks do, such as {min(masks)}; move out what is no photograph"]
 
 
 def _source(reading: Reading) -> dict[str, Any]:

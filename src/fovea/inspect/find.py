@@ -38,6 +38,8 @@ def find(listing: Listing, name: str, labels: str | None) -> Found:
     ways += read_arrays_names(listing)
     ways += options(listing.tree) if listing.images else []
     ways, set_aside = _fullest([_settle_parts(option) for option in ways])
+    if more := [option[0].label_key or option[0].where for option in ways[MOST_LAYOUTS:]]:
+        set_aside.append(f"not shown: {len(more)} more that could be the label, {', '.join(more)}")
     confirmed = [confirm(option, listing, name, labels) for option in ways[:MOST_LAYOUTS]]
     layouts = [layout for layout in confirmed if isinstance(layout, Layout) and len(layout.counts("label")) > 1]
     notes += set_aside + [fault for fault in confirmed if isinstance(fault, str)]

@@ -6,7 +6,7 @@ from typing import Any
 from fovea.inspect.listing import Tree
 from fovea.inspect.patterns import find_patterns
 from fovea.inspect.reading import Option, Reading, covered
-from fovea.inspect.words import GENERIC, OF_A_PLACE, is_of_a_group, is_part, part_of
+from fovea.inspect.words import GENERIC, OF_A_PLACE, are_numbered, is_of_a_group, is_part, part_of
 
 MOST_CLASSES = 200
 
@@ -65,6 +65,7 @@ def _are_classes(tree: Tree, folder: str) -> bool:
         not any(name.endswith("!") for name in names)
         and 2 <= len(children) <= min(MOST_CLASSES, images // 2)
         and not all(map(is_of_a_group, names))
+        and not are_numbered(names)
         and not all(map(OF_A_PLACE.match, names))
         and not any(GENERIC.match(name) or is_part(name) for name in names)
     )

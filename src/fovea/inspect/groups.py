@@ -5,16 +5,18 @@ import re
 from collections import defaultdict
 from collections.abc import Iterable
 
+from fovea.ingest.entry import Entry
 from fovea.inspect.words import PERSON
 
 SIDE = re.compile(r"(?i)^(?P<base>.+?)(?P<mark>[-_ ])(?P<side>left|right|od|os|l|r)(?=[-_ .]|$)")
 NUMBERED = re.compile(rf"(?i)(?P<all>(?P<word>{PERSON}|lesion)[-_ ]?\d+)")
 
 
-def find_group(images: Iterable[str]) -> tuple[str, str] | None:
-    """A pattern for dataset.group that fits at least half of the `images`, and what it found, in words; or None."""
-    addresses = list(images)
-    return _sides(addresses) or _numbered(addresses)
+def find_group(entries: Iterable[Entry]) -> tuple[str, str] | None:
+    """A pattern for dataset.group that fits at least half of the images, and what it found, in words; or None."""
+    labels = {entry.image: str(entry.label) for entry in entries}
+    addresses = list(labels)
+    return _sides(addresses) or _numbered(addresses) or _folders(labels)
 
 
 def _sides(addresses: list[str]) -> tuple[str, str] | None:
@@ -32,7 +34,7 @@ def _sides(addresses: list[str]) -> tuple[str, str] | None:
     mark = next(iter(marks)) if len(marks) == 1 else f"[{''.join(sorted(marks, key='_ -'.index))}]"
     side = f"{mark}({'|'.join(sorted(words))})"
     # The optional form fits names without a side as well: each is then its own group, without a warning of ingest.
-    pattern = f"^(?P<group>.+?){side}(?=[-_ .])" if fitting == len(addresses) else f"^(?P<group>.+?)({side})?[.][^.]*$"
+    pattern = f"^(?P<group>.+?){side}[-_ .]" if fitting == len(addresses) else f"^(?P<group>.+?)({side})?[.][^.]*$"
     return pattern, f"names end in {' and '.join(mark_of(marks) + word for word in sorted(words))}: one patient's eyes"
 
 
@@ -50,6 +52,19 @@ def _numbered(addresses: list[str]) -> tuple[str, str] | None:
             # A pattern with a slash is searched in the whole address, by ingest's rule.
             return (f"{regex}[^/]*/" if whole else regex), f"such as {matches[0]['all']} in the {_place(whole)}"
     return None
+
+
+def _folders(labels: dict[str, str]) -> tuple[str, str] | None:
+    """Numbered folders below those of the classes: glaucoma/g012/1.jpg."""
+    folders: dict[str, set[str]] = defaultdict(set)
+    for address, label in labels.items():
+        folders[posixpath.dirname(address)].add(label)
+    names = {posixpath.basename(folder) for folder in folders}
+    of_one_class = all(len(found) == 1 for found in folders.values())
+    above = {posixpath.basename(posixpath.dirname(folder)) for folder in folders}
+    if not of_one_class or not set(labels.values()) <= above or not all(re.search(r"\d", name) for name in names):
+        return None
+    return "/(?P<group>[^/]+)/[^/]+$", f"the folders below the classes, such as {min(names)}"
 
 
 def _place(whole: bool) -> str:

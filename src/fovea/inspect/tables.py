@@ -1,6 +1,7 @@
 """Label tables and pairs of lists, read with ingest's own reader and matched with the images there are."""
 
 import posixpath
+from collections import Counter
 from dataclasses import dataclass
 from difflib import SequenceMatcher
 from pathlib import Path
@@ -40,8 +41,8 @@ def read_all(listing: Listing) -> tuple[list[Rows], list[str]]:
 def read_table(table: Rows, listing: Listing) -> tuple[list[Reading], list[str]]:
     """One reading for each column that may be the label; and notes, such as that its images are not there."""
     if max(map(len, table.cells)) < 2:
-        return [], []
-    names = find_names(table.cells, listing)
+        return [], _blanks(table, listing)
+    names = find_names(table.cells, listing, part_of(posixpath.basename(table.file)))
     if names is None:
         return [], [f"{table.file}: {len(table.cells)} lines, none of its columns names an image that is there"]
     headed = table.file.lower().endswith(NAMED_COLUMNS) or has_header(table.cells, names, listing)
@@ -52,10 +53,22 @@ def read_table(table: Rows, listing: Listing) -> tuple[list[Reading], list[str]]
     images = _images(body, names, listing)
     if not images:
         return [], []
-    notes = _notes(table.file, body, names, images, listing)
     if not roles.labels:
-        return [], [f"{table.file} names {len(images)} images but has no column of labels"]
-    return [_reading(table.file, header, body, names, roles, label, images, notes) for label in roles.labels], []
+        more = "" if roles.group is None or header is None else (
+            f"; its {header[roles.group]} could be the group, as a column beside the labels")
+        return [], [f"{table.file} names {len(images)} images but has no column of labels{more}"]
+    elsewhere = _elsewhere(body, names, images, listing)
+    notes = _notes(table.file, body, names, images, elsewhere)
+    return [_reading(table.file, header, body, names, roles, label, images, elsewhere, notes)
+            for label in roles.labels], []  # fmt: skip
+
+
+def _blanks(table: Rows, listing: Listing) -> list[str]:
+    """A line about `a.jpg 0`: a blank may stand in a name, so ingest takes none for the end of one."""
+    first = table.cells[0][0].rsplit(maxsplit=1) if table.cells[0] else []
+    if len(first) == 2 and locate(first[0], listing):
+        return [f"{table.file}: its columns are separated by blanks; write commas or tabs instead"]
+    return []
 
 
 def _images(body: list[list[str]], names: Names, listing: Listing) -> frozenset[str]:
@@ -73,21 +86,32 @@ def _path(folder: str, name: str) -> str:
     return posixpath.normpath(posixpath.join(folder, name))
 
 
-def _notes(file: str, body: list[list[str]], names: Names, images: frozenset[str], listing: Listing) -> tuple[str, ...]:
+def _elsewhere(body: list[list[str]], names: Names, images: frozenset[str], listing: Listing) -> frozenset[str]:
+    """Images in other folders that have the names which the table's folder lacks."""
+    if len(images) >= 0.95 * len(body):
+        return frozenset()
+    values = [row[names.column] for row in body if names.column < len(row)]
+    places = [(value, locate(value, listing)) for value in values]
+    lacking = [(value, found) for value, found in places if found and names.folder not in dict(found)]
+    return frozenset(_path(folder, value + end) for value, found in lacking for folder, end in found)
+
+
+def _notes(
+    file: str, body: list[list[str]], names: Names, images: frozenset[str], elsewhere: frozenset[str]
+) -> tuple[str, ...]:
     if len(images) >= 0.95 * len(body):
         return ()
-    values = [row[names.column] for row in body if names.column < len(row)]
-    elsewhere = {folder for value in values for folder, _ in locate(value, listing)} - {names.folder}
     if not elsewhere:
         return (f"{file}: {len(images)} of its {len(body)} names were found; put the other images into "
                 f"{names.folder or 'the same folder'}",)  # fmt: skip
-    return (f"{file}: its images lie in several folders ({', '.join(sorted({names.folder, *elsewhere}))}); a table has "
-            "one, so move them into one",)  # fmt: skip
+    folders = Counter(path.rpartition("/")[0] or "." for path in images | elsewhere)
+    listed = ", ".join(f"{folder} {count}" for folder, count in sorted(folders.items()))
+    return (f"{file}: its images lie in several folders ({listed}), and a table has one: move them into one",)
 
 
 def _reading(
     file: str, header: list[str] | None, body: list[list[str]], names: Names, roles: Roles,
-    label: int | tuple[int, ...], images: frozenset[str], notes: tuple[str, ...],
+    label: int | tuple[int, ...], images: frozenset[str], elsewhere: frozenset[str], notes: tuple[str, ...],
 ) -> Reading:  # fmt: skip
     def column(position: int) -> str | int:
         return header[position] if header else position
@@ -103,10 +127,11 @@ def _reading(
     }  # fmt: skip
     why = [f"{len(images)} of {len(body)} names in {_named(column(names.column))} are images"
            f"{f' in {names.folder}' if names.folder else ''}{_added(names.extension)}"]  # fmt: skip
-    why.append(f"class in {_named(labels)}{'' if roles.usual else ', which has few different values'}")
+    guessed = not roles.usual and not isinstance(labels, list)
+    why.append(f"class in {_named(labels)}{', which has few different values' if guessed else ''}")
     others = {"group": roles.group, "part": roles.split}
     why += [f"{what} in {_named(column(place))}" for what, place in others.items() if place is not None]
-    return Reading(source, f"table {file}", "; ".join(why), images, notes, str(labels))
+    return Reading(source, f"table {file}", "; ".join(why), images | elsewhere, notes, str(labels))
 
 
 def _named(column: Any) -> str:
@@ -123,7 +148,7 @@ def read_lists(tables: list[Rows], listing: Listing) -> list[Reading]:
     """Pairs of files with one value a line and as many lines: names of images in one, few labels in another."""
     plain = [table for table in tables if not table.file.lower().endswith(NAMED_COLUMNS)]
     single = [table for table in plain if max(map(len, table.cells)) == 1]
-    found = {table.file: find_names(table.cells, listing) for table in single}
+    found = {table.file: find_names(table.cells, listing, part_of(table.file)) for table in single}
     named = {file: names for file, names in found.items() if names and names.hits > 1}
     readings = []
     for table in single:

@@ -25,6 +25,7 @@ GENERIC = re.compile(r"(?i)^(images?|imgs?|masks?|labels?|annotations?|segmentat
 PERSON = r"patient|pat|subject|subj|participant|person|case|患者|病人"
 OF_A_GROUP = re.compile(rf"(?i)^({PERSON}|lesion|eye|id|p|s)?[-_ ]*\d+$")
 GRADED = re.compile(r"^\d$")  # folders 0 to 9 are grades, longer numbers are people
+OF_A_GRADE = re.compile(r"(?i)(grade|class|level|stage|type|label|category|dr|amd|级|期)[-_ ]*$")
 OF_A_PLACE = re.compile(r"(?i)^(hospital|cent(re|er)|clinic|site|camera|device|batch|fold|part|set|cohort|source)"
                         r"[-_ ]*(\d+|[a-z])?$")  # fmt: skip
 NO_CLASS = {"img", "image", "images", "dsc", "photo", "scan", "isic", "fundus", "eye", "retina", "skin", "pic",
@@ -53,6 +54,12 @@ def part_of(name: str) -> str | None:
 def is_part(name: str) -> bool:
     """Whether a whole name means a part, as a folder of images or a value in a column does."""
     return name.strip().lower() in PARTS
+
+
+def are_numbered(names: list[str]) -> bool:
+    """Whether names differ in a number alone (images_part_1, images_part_2), and not as grades do (grade1, 0)."""
+    stems = {re.sub(r"\d+$", "", name) for name in names}
+    return len(stems) == 1 and stems != {""} and stems.isdisjoint(names) and not OF_A_GRADE.search(stems.pop())
 
 
 def is_of_a_group(name: str) -> bool:
