@@ -50,7 +50,8 @@ def is_image(name: str) -> bool:
 
 def below(address: str, folder: str) -> str:
     """The part of an image's address that follows its source's `folder`."""
-    return posixpath.relpath(split_address(address)[1], split_address(folder)[1] or ".")
+    archive, inner = split_address(folder)
+    return posixpath.relpath(address.removeprefix(archive), inner or ".")
 
 
 def by_stem(root: Path, folder: str) -> dict[str, list[str]]:

@@ -7,7 +7,7 @@ from itertools import chain
 from pathlib import Path
 
 from fovea.errors import UserError
-from fovea.ingest.address import join, locate, split_address
+from fovea.ingest.address import base_name, join, locate, split_address
 from fovea.ingest.entry import Entry
 from fovea.ingest.files import by_stem
 from fovea.ingest.tables import each_row, read_rows, row_name
@@ -89,7 +89,7 @@ def _entries(files: _Files, line: Line, name: str, said: Entry) -> Iterator[Entr
     if not name:
         raise UserError(f"{line[0]}, {_at(line)}: names no image; complete the line or remove it")
     found = files.named(name)
-    several = f"several files have the name: {', '.join(found)}" if len(found) > 1 else None
+    several = f"several files have the name: {', '.join(map(base_name, found))}" if len(found) > 1 else None
     for image in found:
         yield replace(said, image=image, reason=several or said.reason, rest=image)
 

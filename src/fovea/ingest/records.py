@@ -92,13 +92,13 @@ def _from_records(records: list[tuple[int, Any]], where: str) -> Iterator[Row]:
     for number, record in records:
         if not isinstance(record, tuple):
             raise UserError(f"{where} {number}: is no record, such as {{\"image\": \"a.jpg\"}}; correct it")
+        if len(dict(record)) < len(record):
+            raise UserError(f"{where} {number}: names a column twice; correct it")
     columns = list(dict.fromkeys(name for _, record in records for name, _ in record))
     if columns:
         yield 0, [as_text(name) for name in columns]
     for number, record in records:
         cells = dict(record)
-        if len(cells) < len(record):
-            raise UserError(f"{where} {number}: names a column twice; correct it")
         yield number, [as_text(cells.get(column)) for column in columns]
 
 
