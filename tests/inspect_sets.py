@@ -172,7 +172,8 @@ CASES: dict[str, Case] = {
         section={"labels": {"amd": "AMD", "normal": "Normal"}}, says=("normal is Normal",),
     ),
     "numbered folders below the classes": Case(
-        per_class("glaucoma/", "g1", "g2") | per_class("healthy/", "h1", "h2"), [FOLDERS], {"glaucoma": 8, "healthy": 8},
+        per_class("glaucoma/", "g1", "g2") | per_class("healthy/", "h1", "h2"), [FOLDERS],
+        {"glaucoma": 8, "healthy": 8},
         group=4, says=("the folders below the classes",),
     ),
     "masks beside the images": Case(

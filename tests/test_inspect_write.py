@@ -127,7 +127,7 @@ def test_arrays_lie_in_a_folder_of_their_own(project: Path, tmp_path: Path) -> N
 def test_an_archive_is_linked_so_that_ingest_takes_it(
     clone: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    files = {name: encoded(seed) for seed, name in enumerate(per_class("all/", "a", "b"))}
+    files: Files = {name: encoded(seed) for seed, name in enumerate(per_class("all/", "a", "b"))}
     path = write(tmp_path / "downloads", {"eyes.zip": zipped(files), "other.zip": b"x"}) / "eyes.zip"
     monkeypatch.chdir(clone.folder)
     assert call(path, "--write")[0] == 0
