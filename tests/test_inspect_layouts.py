@@ -1,5 +1,6 @@
 """Which layout `fovea inspect` finds in a folder, why, and what it counts."""
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +45,20 @@ def test_the_layout_is_found(tmp_path: Path, case: Case, capsys: pytest.CaptureF
     output = capsys.readouterr().out
     for part in case.says:
         assert part in output
+
+
+def test_what_ingest_would_reject_is_not_counted(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = write(tmp_path / "set", CASES["folder per class"].files)
+    outside = write(tmp_path / "outside", {"a.jpg": b"x"}) / "a.jpg"
+    (path / "amd" / "link.jpg").symlink_to(outside)
+    (path / "amd" / "inside.jpg").symlink_to(path / "dr" / "1.jpg")
+    Path(os.fsdecode(os.fsencode(path) + b"/amd/\xff.jpg")).write_bytes(b"x")
+    (layout,) = found_in(path).layouts
+    assert layout.counts("label") == {"amd": 5, "dr": 4, "normal": 4}
+    assert {reason: len(images) for reason, images in layout.unusable.items()} == {
+        "symbolic link that leads out of the set's folder": 1, "its name is not UTF-8 text": 1}  # fmt: skip
+    assert inspect(path, Wish()) == 0
+    assert "1 not usable: symbolic link" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(("files", "says"), BROKEN.values(), ids=list(BROKEN))

@@ -98,8 +98,10 @@ def find_roles(header: list[str] | None, body: list[list[str]], name: int) -> Ro
         return Roles(_different(usual, rest), True, group, split)
     possible = {i: values for i, values in rest.items() if not NO_LABELS.search(titles[i])}
     one_hot = _one_hot(possible)
-    labels = [one_hot] if one_hot else _different([i for i, values in possible.items() if _few(values)], possible)
-    return Roles(labels, False, group, split)
+    if one_hot:
+        return Roles([one_hot], False, group, split)
+    few = [i for i, values in possible.items() if _few(values)]
+    return Roles(_different(few, possible), False, group, split)
 
 
 def _different(columns: list[int], values: dict[int, list[str]]) -> list[int | tuple[int, ...]]:

@@ -38,14 +38,19 @@ def inspect(path: Path, wish: Wish) -> int:
     listing = listing_of(path)
     found = find(listing, name, wish.labels)
     if not found.layouts:
-        print(address(nothing_fits(listing, found.notes)))
+        _say(nothing_fits(listing, found.notes))
         return 1
-    print(address(_heading(path, found)))
+    _say(_heading(path, found))
     layout = _choose(found, wish)
     if layout is None:
         print(f"\nSay which one: {_command(path, wish)} --layout 1 --write")
         return UNDECIDED if wish.how else 0
     return _show_and_write(path, layout, found.notes, wish)
+
+
+def _say(text: str) -> None:
+    """Print with archives as params.yaml has them; a file name that is no UTF-8 must not end the command."""
+    print(address(text).encode("utf-8", "backslashreplace").decode())
 
 
 def listing_of(path: Path) -> Listing:
@@ -78,11 +83,11 @@ def _choose(found: Found, wish: Wish) -> Layout | None:
 
 def _show_and_write(path: Path, layout: Layout, notes: list[str], wish: Wish) -> int:
     for line in remarks(layout, notes):
-        print(f"  note: {address(line)}")
+        _say(f"  note: {line}")
     print(f"\n{section_text(layout.dataset, meanings=False)}")
     command = _command(path, wish)
     if layout.question:
-        print(f"{address(layout.question)}.\nSay which are the same: {command} --labels {_to_fill(layout)} --write")
+        _say(f"{layout.question}.\nSay which are the same: {command} --labels {_to_fill(layout)} --write")
         return UNDECIDED if wish.how else 0
     if wish.how is None:
         print(_too_many(layout, wish.params) or f"Next: {command} --write")

@@ -9,7 +9,7 @@ from functools import cached_property
 from typing import Any
 
 from fovea.errors import UserError
-from fovea.ingest.address import locate
+from fovea.ingest.address import path_fault
 from fovea.ingest.entry import Entry
 from fovea.ingest.layouts import read_sources
 from fovea.ingest.naming import in_our_terms
@@ -30,7 +30,7 @@ class Layout:
     option: Option
     dataset: dict[str, Any]
     entries: list[Entry]
-    missing: set[str]  # addresses that labels name and that are not there
+    faults: dict[str, str]  # address: why ingest will not open it
     notes: list[str] = field(default_factory=list)
     group_why: str | None = None
     question: str | None = None  # what only the user can say, before ingest can run
@@ -38,14 +38,14 @@ class Layout:
     @cached_property
     def usable(self) -> list[Entry]:
         """The images that ingest will open."""
-        return [entry for entry in self.entries if entry.reason is None and entry.image not in self.missing]
+        return [entry for entry in self.entries if entry.reason is None and entry.image not in self.faults]
 
     @cached_property
     def unusable(self) -> dict[str, list[str]]:
         """Addresses by the reason with which ingest will reject them."""
         found: dict[str, list[str]] = {}
         for entry in self.entries:
-            reason = "no such file" if entry.image in self.missing else entry.reason
+            reason = self.faults.get(entry.image) or entry.reason
             if reason is not None:
                 found.setdefault(reason.split(": /")[0], []).append(entry.image)
         return found
@@ -70,8 +70,8 @@ def confirm(option: Option, listing: Listing, name: str, labels: str | None) -> 
         entries = read_sources(listing.root, DatasetParams.model_validate(section))
     except UserError as error:
         return str(error)
-    missing = _missing(entries, listing)
-    usable = [entry for entry in entries if entry.reason is None and entry.image not in missing]
+    faults = _faults(entries, listing)
+    usable = [entry for entry in entries if entry.reason is None and entry.image not in faults]
     question = _name_classes(section, option, usable, labels)
     group_why = None
     if not any(entry.group for entry in entries) and (found := find_group(usable)):
@@ -84,7 +84,7 @@ def confirm(option: Option, listing: Listing, name: str, labels: str | None) -> 
     if any(part == "test" and part_of(written) == "val" for written, part in (section["splits"] or {}).items()):
         notes.append("the set gives a validation part and no test part: the former is used as test part")
     notes += _left_out(entries, listing) + _masks(usable)
-    return Layout(option, section, entries, missing, notes, group_why, question)
+    return Layout(option, section, entries, faults, notes, group_why, question)
 
 
 def _masks(usable: list[Entry]) -> list[str]:
@@ -107,11 +107,15 @@ def _left_out(entries: Iterable[Entry], listing: Listing) -> list[str]:
     return [f"{count} images in {folder} have no label and are left out" for folder, count in sorted(folders.items())]
 
 
-def _missing(entries: Iterable[Entry], listing: Listing) -> set[str]:
-    """Addresses without a file. Only what the listing does not have is looked for on disk."""
+def _faults(entries: Iterable[Entry], listing: Listing) -> dict[str, str]:
+    """Why entries are no files of the set, by address. Ingest asks it of all; links and what is not listed suffice."""
+    root = os.path.realpath(listing.root)
     there = {address(path) for path in listing.images}
-    odd = {entry.image for entry in entries if entry.facts is None and entry.image not in there}
-    return {image for image in odd if "\0" in image or not os.path.isfile(locate(listing.root, image))}
+    doubtful = {
+        entry.image for entry in entries
+        if entry.facts is None and (entry.image not in there or os.path.islink(f"{root}/{entry.image}"))
+    }  # fmt: skip
+    return {image: fault for image in doubtful if (fault := path_fault(root, image))}
 
 
 def _name_classes(section: dict[str, Any], option: Option, usable: list[Entry], labels: str | None) -> str | None:

@@ -83,7 +83,7 @@ def list_folder(root: Path) -> Listing:
     """Everything below `root` that ingest could use, hidden files left out. Archives are looked into if there are no
     images beside them: these are then most likely what was unpacked from them.
     """
-    images = [path for path in walk(root, "") if is_image(path)]
+    images = [path for path in walk(root, "") if is_image(path) and is_text(path)]
     others = list(_others(root))
     archives = [path for path in others if path.lower().endswith(ARCHIVES)]
     if archives and images:
@@ -112,5 +112,14 @@ def _others(root: Path) -> Iterable[str]:
     for folder, folders, files in os.walk(root):
         folders[:] = [name for name in folders if not name.startswith(".")]
         for name in files:
-            if name.lower().endswith((*TABLES, ARRAYS, *ARCHIVES)) and not name.startswith("."):
-                yield os.path.relpath(os.path.join(folder, name), root)
+            path = os.path.relpath(os.path.join(folder, name), root)
+            if name.lower().endswith((*TABLES, ARRAYS, *ARCHIVES)) and not name.startswith(".") and is_text(path):
+                yield path
+
+
+def is_text(path: str) -> bool:
+    """False for names that are no UTF-8: ingest rejects these."""
+    try:
+        return path.isascii() or bool(path.encode())
+    except UnicodeEncodeError:
+        return False
