@@ -67,7 +67,7 @@ def _line(start: str, meaning: str, value: str, explained: set[str]) -> str:
     if meaning in explained:
         return line
     explained.add(meaning)
-    return f"{line:<{COMMENT_COLUMN - 1}} # {MEANINGS[meaning]}"
+    return f"{line:<{COMMENT_COLUMN - 2}}  # {MEANINGS[meaning]}"
 
 
 def _text(value: Any) -> str:
