@@ -76,6 +76,7 @@ def test_comments_stay_and_each_new_key_has_one(project: Path, eyes: Path) -> No
     section = after[after.index(next(line for line in after if line.startswith("dataset:"))) + 1 :]
     section = section[: section.index("")]
     assert all("# " in line for line in section)
+    assert all(line.index("# ") == 38 or re.search(r"[^ ]  # ", line) for line in section), "comments stand in a column"
 
 
 def test_the_demo_is_no_longer_claimed(project: Path, eyes: Path) -> None:

@@ -1,4 +1,4 @@
-"""The section `dataset` as text for params.yaml, each setting with its meaning beside it."""
+"""The section `dataset` as text for params.yaml, each setting of a source with its meaning beside it."""
 
 import json
 import re
@@ -9,8 +9,6 @@ from ruamel.yaml.comments import CommentedMap
 from fovea.recipes import COMMENT_COLUMN, parse
 
 MEANINGS = {
-    "name": "the set lies in data/raw/<name>; demo is drawn by Fovea and is synthetic",
-    "sources": "where images and labels are, relative to data/raw/<name>; see docs/layouts.md",
     "layout": "folders | pattern | table | lists | arrays",
     "file": "CSV, TSV, TXT, XLSX, JSON, JSON-lines or Parquet, or all.zip!labels.csv; for arrays .npz",
     "names": "file of the names, one a line",
@@ -25,27 +23,23 @@ MEANINGS = {
     "split_column": "given split; null if in no column",
     "extension": 'added to each name; "" if names have it; null: look for the file',
     "split": "given split of all images of this source; null if none",
-    "labels": "label as written: class, such as {H: normal, P: myopia}; {} takes them as written",
-    "classes": "their order; [] sorts them",
-    "positive": "with two classes: the one that is looked for; null if neither",
-    "group": "searched in the name of the image; null if names hold no group",
-    "splits": "given split: ours (train | val | test); null ignores given splits",
 }
 PLAIN = re.compile(r"[A-Za-z_./][\w./-]*( [\w./-]+)*")
 NOT_TEXT = {"null", "true", "false", "yes", "no", "on", "off"}  # for YAML these are no text
 
 
 def section_text(dataset: dict[str, Any], meanings: bool) -> str:
-    """`dataset:` as params.yaml has it. With `meanings`, each key's stands where the key first does."""
+    """`dataset:` as params.yaml has it. With `meanings`, those of a source's keys stand where the key first does; the
+    other keys keep the comments that they have in params.yaml.
+    """
     lines = ["dataset:"]
-    explained: set[str] = set() if meanings else set(MEANINGS)
+    explained = set() if meanings else set(MEANINGS)
     for key, value in dataset.items():
         if key == "sources":
-            lines.append(_line("  sources:", "sources", "", explained))
-            for source in value:
-                lines += _source_lines(source, explained)
+            lines.append("  sources:")
+            lines += [line for source in value for line in _source_lines(source, explained)]
         else:
-            lines.append(_line(f"  {key}:", key, _text(value), explained - {key} if meanings else explained))
+            lines.append(f"  {key}: {_text(value)}")
     return "\n".join(lines) + "\n"
 
 
@@ -63,7 +57,7 @@ def _source_lines(source: dict[str, Any], explained: set[str]) -> list[str]:
 
 
 def _line(start: str, meaning: str, value: str, explained: set[str]) -> str:
-    line = f"{start} {value}".rstrip()
+    line = f"{start} {value}"
     if meaning in explained:
         return line
     explained.add(meaning)
