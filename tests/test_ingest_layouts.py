@@ -1,5 +1,6 @@
 """Each label layout gives the labels, groups and splits that its files hold."""
 
+import re
 import struct
 import zipfile
 from pathlib import Path
@@ -8,6 +9,7 @@ from typing import Any
 import numpy as np
 import openpyxl
 import pytest
+import yaml
 
 from fovea.errors import UserError
 from fovea.ingest.layouts import read_sources
@@ -298,3 +300,11 @@ def test_npz_whose_header_claims_more_than_the_memory_is_an_error(tmp_path: Path
         packed.writestr("train_labels.npy", b"")
     with pytest.raises(UserError, match=r"s\.npz cannot be read as \.npz"):
         ingest(tmp_path, {"layout": "arrays", "file": "s.npz", "split": None})
+
+
+def test_every_example_of_the_layouts_page_fits_the_schema() -> None:
+    page = (Path(__file__).parents[1] / "docs" / "layouts.md").read_text(encoding="utf-8")
+    examples = re.findall(r"```yaml\n(.*?)```", page, re.DOTALL)
+    assert len(examples) >= 9
+    for example in examples:
+        DatasetParams.model_validate({**SET, **yaml.safe_load(example)})

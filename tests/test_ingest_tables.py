@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from fovea.errors import UserError
 from fovea.ingest import label_files, records, tables
+from fovea.ingest.files import by_stem
 from fovea.ingest.tables import each_row, read_rows
 from fovea.params.dataset import DatasetParams
 from tests.ingest_sets import LISTS, SET, TABLE, encoded, ingest, labels_of, reasons_of, write_images
@@ -69,7 +70,7 @@ def test_parquet_of_categories_texts_and_truths(tmp_path: Path) -> None:
 def test_json_that_maps_names_to_labels(tmp_path: Path) -> None:
     write_table(tmp_path, "labels.json", '{"a.jpg": 0, "b.jpg": 1, "b.jpg": 2}')
     source = {**TABLE, "file": "labels.json", "name_column": "name", "label_column": "label"}
-    with pytest.raises(UserError, match="2 files were rejected: images/b.jpg .duplicate identifier: with different"):
+    with pytest.raises(UserError, match=r"2 files were rejected: images/b\.jpg .duplicate identifier: with diff"):
         ingest(tmp_path, source)
 
 
@@ -162,13 +163,14 @@ def changed_sheet(book: bytes, old: bytes, new: bytes) -> bytes:
 
 
 def test_xlsx_with_empty_cells_at_the_end_of_a_line(tmp_path: Path) -> None:
-    (tmp_path / "t.xlsx").write_bytes(xlsx(("image", "level", "eye"), ("a", 0, "left"), ("b", 1, None), (None,), ("c",)))
-    assert rows_of(tmp_path / "t.xlsx") == [(1, ["image", "level", "eye"]), (2, ["a", "0", "left"]), (3, ["b", "1", ""]),
-                                            (4, []), (5, ["c", "", ""])]  # fmt: skip
+    book = xlsx(("image", "level", "eye"), ("a", 0, "left"), ("b", 1, None), (None,), ("c",))
+    (tmp_path / "t.xlsx").write_bytes(book)
+    cells = [["image", "level", "eye"], ["a", "0", "left"], ["b", "1", ""], [], ["c", "", ""]]
+    assert rows_of(tmp_path / "t.xlsx") == list(enumerate(cells, 1))
 
 
 def test_xlsx_that_claims_to_be_wide_is_read_as_it_is(tmp_path: Path) -> None:
-    book = changed_sheet(xlsx(("image", "level"), ("a", 0)), b'<dimension ref="A1:B2"', b'<dimension ref="A1:XFD1048576"')
+    book = changed_sheet(xlsx(("image", "level"), ("a", 0)), b' ref="A1:B2"', b' ref="A1:XFD1048576"')
     (tmp_path / "t.xlsx").write_bytes(book)
     assert rows_of(tmp_path / "t.xlsx") == [(1, ["image", "level"]), (2, ["a", "0"])]
 
@@ -231,7 +233,7 @@ def test_one_hot_of_truths_in_json_and_of_numbered_columns(tmp_path: Path) -> No
 
 def test_unknown_one_hot_column_is_named(tmp_path: Path) -> None:
     write_table(tmp_path, "labels.csv", "image,MEL,BCC\na.jpg,1,0\n")
-    with pytest.raises(UserError, match=r"label_column: .*labels\.csv has no column 'NV'; its columns are image, MEL, BCC"):
+    with pytest.raises(UserError, match=r"label_column: .* no column 'NV'; its columns are image, MEL, BCC"):
         ingest(tmp_path, ONE_HOT)
 
 
@@ -268,7 +270,11 @@ def test_a_folder_is_listed_once_for_all_names(tmp_path: Path, monkeypatch: pyte
     rows = [f"{number},{number % 2}\n" for number in range(30)]
     (tmp_path / "labels.csv").write_text("image,level\n" + "".join(rows))
     listed: list[str] = []
-    real = label_files.by_stem
-    monkeypatch.setattr(label_files, "by_stem", lambda root, folder: (listed.append(folder), real(root, folder))[1])
+
+    def counted(root: Path, folder: str) -> dict[str, list[str]]:
+        listed.append(folder)
+        return by_stem(root, folder)
+
+    monkeypatch.setattr(label_files, "by_stem", counted)
     manifest, _ = ingest(tmp_path, {**TABLE, "extension": None})
     assert len(manifest) == 30 and listed == ["images"]

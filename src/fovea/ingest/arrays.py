@@ -7,9 +7,9 @@ import numpy as np
 
 from fovea.errors import UserError, one_line
 from fovea.ingest.address import locate
-from fovea.ingest.archives import plausible_size
 from fovea.ingest.digest import array_digest
 from fovea.ingest.entry import Entry, Facts
+from fovea.ingest.members import plausible_size
 
 IMAGES, LABELS = "_images", "_labels"
 

@@ -72,5 +72,7 @@ def by_stem(root: Path, folder: str) -> dict[str, list[str]]:
     stems: dict[str, list[str]] = defaultdict(list)
     for name in names:
         stems[posixpath.splitext(name)[0]].append(name)
-    images = {stem: [name for name in found if is_image(name)] or found for stem, found in stems.items()}
-    return images | {name: [name] for name in names}
+    for stem, found in stems.items():
+        if len(found) > 1:
+            stems[stem] = [name for name in found if is_image(name)] or found
+    return stems | {name: [name] for name in names}

@@ -1,8 +1,6 @@
 """Label files: tables and parallel lists that name images and say what each one shows."""
 
 import posixpath
-from collections.abc import Iterator
-from dataclasses import replace
 from itertools import chain
 from pathlib import Path
 
@@ -44,7 +42,8 @@ def read_table(root: Path, source: Table, key: str) -> list[Entry]:
         label, reason = _one_hot(cells, labels, line) if len(labels) > 1 else _plain(cells[min(labels)], line)
         given = source.split if split is None else cells[split]
         of_group = None if group is None else cells[group] or None
-        entries += _entries(files, line, cells[name], Entry("", label, of_group, given or None, reason))
+        for image, fault in _named(files, line, cells[name]):
+            entries.append(Entry(image, label, of_group, given or None, fault or reason, rest=image))
     return entries
 
 
@@ -60,7 +59,8 @@ def read_lists(root: Path, source: Lists, key: str) -> list[Entry]:
     for (number, name), (_, written) in zip(names, labels, strict=True):
         line = (source.names, number)
         label, reason = _plain(written, line)
-        entries += _entries(files, line, name, Entry("", label, None, source.split, reason))
+        for image, fault in _named(files, line, name):
+            entries.append(Entry(image, label, None, source.split, fault or reason, rest=image))
     return entries
 
 
@@ -69,6 +69,7 @@ class _Files:
 
     def __init__(self, root: Path, images: str, extension: str | None) -> None:
         self.root, self.images, self.extension = root, images, extension
+        self._archive = split_address(images)[0]
         self._listed: dict[str, dict[str, list[str]]] = {}
 
     def named(self, name: str) -> list[str]:
@@ -76,22 +77,20 @@ class _Files:
         address = join(self.images, name + (self.extension or ""))
         if self.extension is not None:
             return [address]
-        archive, inner = split_address(address)
-        folder, stem = posixpath.split(inner)
-        if archive + folder not in self._listed:
-            self._listed[archive + folder] = by_stem(self.root, archive + folder)
-        found = self._listed[archive + folder].get(stem, [stem])
-        return [archive + posixpath.join(folder, file) for file in found]
+        folder, stem = posixpath.split(address.removeprefix(self._archive))
+        if folder not in self._listed:
+            self._listed[folder] = by_stem(self.root, self._archive + folder)
+        start = address[: len(address) - len(stem)]
+        return [start + file for file in self._listed[folder].get(stem, [stem])]
 
 
-def _entries(files: _Files, line: Line, name: str, said: Entry) -> Iterator[Entry]:
-    """`said` of each file that `name` stands for: of none of them if there are several."""
+def _named(files: _Files, line: Line, name: str) -> list[tuple[str, str | None]]:
+    """Address and reason of each file that `name` stands for: if there are several, it stands for none."""
     if not name:
         raise UserError(f"{line[0]}, {_at(line)}: names no image; complete the line or remove it")
     found = files.named(name)
     several = f"several files have the name: {', '.join(map(base_name, found))}" if len(found) > 1 else None
-    for image in found:
-        yield replace(said, image=image, reason=several or said.reason, rest=image)
+    return [(image, several) for image in found]
 
 
 def _plain(label: str, line: Line) -> tuple[str | None, str | None]:
