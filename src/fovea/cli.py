@@ -80,6 +80,25 @@ def _print_next_steps(layout: str, folder: Path) -> None:
 
 
 @app.command()
+def inspect(
+    path: Annotated[Path, typer.Argument(help="Folder, archive, table or .npz with the images.")],
+    write: Annotated[bool, typer.Option("--write", help="Into params.yaml, and link PATH to data/raw/<name>.")] = False,
+    copy: Annotated[bool, typer.Option("--copy", help="As --write, with a copy instead of a link.")] = False,
+    dvc_add: Annotated[bool, typer.Option("--dvc-add", help="As --copy, and track the copy with DVC.")] = False,
+    name: Annotated[str | None, typer.Option(help="Name of the set; derived from PATH if left out.")] = None,
+    layout: Annotated[int | None, typer.Option(help="Which one, where several layouts fit.")] = None,
+    labels: Annotated[str | None, typer.Option(help="Classes of the labels, such as H=normal,P=myopia.")] = None,
+    params: Annotated[Path, typer.Option(help="File that is changed.")] = Path("params.yaml"),
+) -> None:
+    """Find out how the images of a folder are labelled, and write it into params.yaml."""
+    from fovea.inspect.command import Wish
+    from fovea.inspect.command import inspect as run
+
+    how: Any = "dvc-add" if dvc_add else "copy" if copy else "link" if write else None
+    raise typer.Exit(run(path, Wish(name, layout, labels, how, params)))
+
+
+@app.command()
 def figures(
     names: Annotated[list[str], typer.Argument(help="Experiments, branches, tags or commits with a finished run.")],
     out: Annotated[Path, typer.Option(help="Folder for the PNG files.")] = Path("figures"),

@@ -120,6 +120,12 @@ def read_document(path: Path) -> CommentedMap:
     return document
 
 
+def parse(text: str) -> CommentedMap:
+    """YAML text as `read_document` reads a file."""
+    document: CommentedMap = _yaml().load(text)
+    return document
+
+
 def dump(document: Any) -> str:
     """The document as text, laid out as params.yaml is."""
     stream = io.StringIO()

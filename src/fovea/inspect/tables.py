@@ -1,0 +1,176 @@
+"""Label tables and pairs of lists, read with ingest's own reader and matched with the images there are."""
+
+import posixpath
+from collections import Counter
+from dataclasses import dataclass
+from difflib import SequenceMatcher
+from pathlib import Path
+from typing import Any
+
+from fovea.errors import UserError
+from fovea.ingest.address import locate as locate_file
+from fovea.ingest.tables import read_rows
+from fovea.inspect.columns import Names, Roles, find_names, find_roles, has_header, locate
+from fovea.inspect.listing import Listing, address
+from fovea.inspect.reading import Reading
+from fovea.inspect.words import part_of
+from fovea.params.dataset import NAMED_COLUMNS
+
+
+@dataclass(frozen=True)
+class Rows:
+    """A table's rows that are not blank."""
+
+    file: str
+    cells: list[list[str]]
+
+
+def read_all(listing: Listing) -> tuple[list[Rows], list[str]]:
+    """The tables that can be read, and a line about each other one."""
+    tables, faults = [], []
+    for file in listing.tables:
+        try:
+            path = locate_file(listing.root, address(file))
+            rows = [cells for _, cells in read_rows(path, "table", Path(address(file))) if cells]
+            tables.append(Rows(file, rows))
+        except UserError as error:
+            faults.append(f"not read: {str(error).removeprefix('table: ')}")
+    return tables, faults
+
+
+def read_table(table: Rows, listing: Listing) -> tuple[list[Reading], list[str]]:
+    """One reading for each column that may be the label; and notes, such as that its images are not there."""
+    if max(map(len, table.cells)) < 2:
+        return [], _blanks(table, listing)
+    names = find_names(table.cells, listing, part_of(posixpath.basename(table.file)))
+    if names is None:
+        return [], [f"{table.file}: {len(table.cells)} lines, none of its columns names an image that is there"]
+    headed = table.file.lower().endswith(NAMED_COLUMNS) or has_header(table.cells, names, listing)
+    header, body = (table.cells[0], table.cells[1:]) if headed else (None, table.cells)
+    if not body:
+        return [], [f"{table.file}: a header and no rows"]
+    roles = find_roles(header, body, names.column)
+    images = _images(body, names, listing)
+    if not images:
+        return [], []
+    if not roles.labels:
+        more = "" if roles.group is None or header is None else (
+            f"; its {header[roles.group]} could be the group, as a column beside the labels")
+        return [], [f"{table.file} names {len(images)} images but has no column of labels{more}"]
+    elsewhere = _elsewhere(body, names, images, listing)
+    notes = _notes(table.file, body, names, images, elsewhere)
+    return [_reading(table.file, header, body, names, roles, label, images, elsewhere, notes)
+            for label in roles.labels], []  # fmt: skip
+
+
+def _blanks(table: Rows, listing: Listing) -> list[str]:
+    """A line about `a.jpg 0`: a blank may stand in a name, so ingest takes none for the end of one."""
+    first = table.cells[0][0].rsplit(maxsplit=1) if table.cells[0] else []
+    if len(first) == 2 and locate(first[0], listing):
+        return [f"{table.file}: its columns are separated by blanks; write commas or tabs instead"]
+    return []
+
+
+def _images(body: list[list[str]], names: Names, listing: Listing) -> frozenset[str]:
+    """The images that the rows name, as ingest will find them."""
+    values = [row[names.column] for row in body if names.column < len(row) and row[names.column]]
+    if names.extension is not None:
+        paths = {_path(names.folder, value + names.extension) for value in values}
+    else:
+        paths = {_path(names.folder, value + end) for value in values for place, end in locate(value, listing)
+                 if place == names.folder}  # fmt: skip
+    return frozenset(paths & listing.there)
+
+
+def _path(folder: str, name: str) -> str:
+    return posixpath.normpath(posixpath.join(folder, name))
+
+
+def _elsewhere(body: list[list[str]], names: Names, images: frozenset[str], listing: Listing) -> frozenset[str]:
+    """Images in other folders that have the names which the table's folder lacks."""
+    if len(images) >= 0.95 * len(body):
+        return frozenset()
+    values = [row[names.column] for row in body if names.column < len(row)]
+    places = [(value, locate(value, listing)) for value in values]
+    lacking = [(value, found) for value, found in places if found and names.folder not in dict(found)]
+    return frozenset(_path(folder, value + end) for value, found in lacking for folder, end in found)
+
+
+def _notes(
+    file: str, body: list[list[str]], names: Names, images: frozenset[str], elsewhere: frozenset[str]
+) -> tuple[str, ...]:
+    if len(images) >= 0.95 * len(body):
+        return ()
+    if not elsewhere:
+        return (f"{file}: {len(images)} of its {len(body)} names were found; put the other images into "
+                f"{names.folder or 'the same folder'}",)  # fmt: skip
+    folders = Counter(path.rpartition("/")[0] or "." for path in images | elsewhere)
+    listed = ", ".join(f"{folder} {count}" for folder, count in sorted(folders.items()))
+    return (f"{file}: its images lie in several folders ({listed}), and a table has one: move them into one",)
+
+
+def _reading(
+    file: str, header: list[str] | None, body: list[list[str]], names: Names, roles: Roles,
+    label: int | tuple[int, ...], images: frozenset[str], elsewhere: frozenset[str], notes: tuple[str, ...],
+) -> Reading:  # fmt: skip
+    def column(position: int) -> str | int:
+        return header[position] if header else position
+
+    def optional(position: int | None) -> str | int | None:
+        return None if position is None else column(position)
+
+    labels = [column(i) for i in label] if isinstance(label, tuple) else column(label)
+    source: dict[str, Any] = {
+        "layout": "table", "file": file, "images": names.folder, "header": header is not None,
+        "name_column": column(names.column), "label_column": labels, "group_column": optional(roles.group),
+        "split_column": optional(roles.split), "extension": names.extension, "split": None,
+    }  # fmt: skip
+    why = [f"{len(images)} of {len(body)} names in {_named(column(names.column))} are images"
+           f"{f' in {names.folder}' if names.folder else ''}{_added(names.extension)}"]  # fmt: skip
+    guessed = not roles.usual and not isinstance(labels, list)
+    why.append(f"class in {_named(labels)}{', which has few different values' if guessed else ''}")
+    others = {"group": roles.group, "part": roles.split}
+    why += [f"{what} in {_named(column(place))}" for what, place in others.items() if place is not None]
+    return Reading(source, f"table {file}", "; ".join(why), images | elsewhere, notes, str(labels))
+
+
+def _named(column: Any) -> str:
+    if isinstance(column, list):
+        return f"the one-hot columns {', '.join(map(str, column))}"
+    return column if isinstance(column, str) else f"column {column + 1}"
+
+
+def _added(extension: str | None) -> str:
+    return " whatever their extension" if extension is None else f", {extension} added" if extension else ""
+
+
+def read_lists(tables: list[Rows], listing: Listing) -> list[Reading]:
+    """Pairs of files with one value a line and as many lines: names of images in one, few labels in another."""
+    plain = [table for table in tables if not table.file.lower().endswith(NAMED_COLUMNS)]
+    single = [table for table in plain if max(map(len, table.cells)) == 1]
+    found = {table.file: find_names(table.cells, listing, part_of(table.file)) for table in single}
+    named = {file: names for file, names in found.items() if names and names.hits > 1}
+    readings = []
+    for table in single:
+        if names := named.get(table.file):
+            images = _images(table.cells, names, listing)
+            others = [other for other in single if other.file not in named and _fits(table, other)]
+            if others and images:
+                closest = max(others, key=lambda other: SequenceMatcher(None, table.file, other.file).ratio())
+                readings.append(_pair(table, closest, names, images))
+    return readings
+
+
+def _fits(names: Rows, labels: Rows) -> bool:
+    values = {row[0] for row in labels.cells}
+    beside = posixpath.dirname(names.file) == posixpath.dirname(labels.file)
+    few = len(values) <= max(2, len(labels.cells) // 2)
+    return beside and few and len(names.cells) == len(labels.cells) and part_of(names.file) == part_of(labels.file)
+
+
+def _pair(table: Rows, labels: Rows, names: Names, images: frozenset[str]) -> Reading:
+    source = {"layout": "lists", "names": table.file, "labels": labels.file, "images": names.folder,
+              "extension": names.extension, "split": None}  # fmt: skip
+    why = (f"{len(images)} of {len(table.cells)} lines of {table.file} are images"
+           f"{f' in {names.folder}' if names.folder else ''}{_added(names.extension)}; as many labels in {labels.file}")
+    return Reading(source, f"lists {table.file} and {labels.file}", why, images, (), labels.file)
