@@ -22,12 +22,12 @@ PER_CLASS = {
     "auroc": "AUROC", "average_precision": "Average precision",
 }
 DUPLICATES = {  # keys of the audit's duplicates
-    "identical_files": "groups of identical files", "identical_pixels": "groups of identical pixels in other files",
+    "identical_files": "groups of identical files", "identical_pixels": "groups of identical pixels",
     "near": "groups of near-duplicates", "images": "images in these groups", "conflicts": "groups with several labels",
     "leaks": "groups on both sides of the given split",
 }
-DROPPED = {"duplicates": "duplicates", "conflicts": "of groups with several labels",
-           "leaks": "training copies of test or validation images"}
+DROPPED = {"duplicates": "copies dropped", "conflicts": "images with several labels dropped",
+           "leaks": "training copies of other parts dropped"}
 QUALITY = {"dark": "Dark", "bright": "Bright", "blurred": "Blurred", "saturated": "Saturated",
            "off_centre": "Field off centre"}
 CHANCE, SCALE_FROM = 0.5, 0.3  # of the bars of AUROCs, which end at 1
@@ -90,18 +90,23 @@ def split_rows(results: Results) -> list[tuple[str, list[int], int]]:
     return rows
 
 
-def audit_tags(audit: dict[str, Any], looked: str) -> dict[str, str]:
-    """What the MLflow run is tagged with: strong shortcuts, or "none"; number of warnings. `looked`: split.shortcuts."""
+def audit_tags(audit: dict[str, Any], setting: Any) -> dict[str, str]:
+    """What the MLflow run is tagged with: strong shortcuts, "none" or "off"; how many warnings."""
     strong = [f"{one['feature']} (AUROC {one['auroc']:.2f})" for one in audit["shortcuts"] if one["flagged"]]
-    nothing = "off" if looked == "off" else "none"
+    nothing = "none" if looked_for(setting) else "off"
     return {"fovea.shortcuts": ", ".join(strong) or nothing, "fovea.warnings": str(len(audit["warnings"]))}
+
+
+def looked_for(setting: Any) -> bool:
+    """Whether `split.shortcuts` let shortcuts be looked for; YAML reads a bare `off` as false."""
+    return setting in ("warn", "fail")
 
 
 def duplicate_counts(results: Results) -> list[tuple[str, int]]:
     """What was found and what was dropped, without zeros."""
     found, dropped = results.audit["duplicates"], results.audit["duplicates"]["dropped"]
     rows = [(label, found[key]) for key, label in DUPLICATES.items()]
-    rows += [(f"images dropped: {label}", dropped[key]) for key, label in DROPPED.items()]
+    rows += [(label, dropped[key]) for key, label in DROPPED.items()]
     return [(label, count) for label, count in rows if count]
 
 
@@ -114,7 +119,8 @@ def duplicate_groups(results: Results) -> list[Twins]:
 
 def _twins(group: dict[str, Any], shown: dict[str, Picture]) -> Twins:
     said = {"conflict": "different labels", "leak": "on both sides of the given split"}
-    title = ", ".join([group["kind"], *(text for key, text in said.items() if group[key])])
+    kind = "near-duplicates" if group["kind"] == "near" else group["kind"]
+    title = ", ".join([kind, *(text for key, text in said.items() if group[key])])
     rows = list(zip(group["images"], group["labels"], group["parts"], strict=True))[:MOST_OF_GROUP]
     images = [Named(image, f"{label}, {PARTS.get(part, 'dropped')}", shown.get(image)) for image, label, part in rows]
     return Twins(title, images, len(group["images"]) - len(images))
