@@ -22,7 +22,8 @@ def generated(images: int, classes: int = 2, groups: int | None = None, seed: in
     rng = np.random.default_rng(seed)
     target = np.arange(images) % classes
     names = [f"class {number}" for number in range(classes)]
-    folders, cameras = rng.choice(["a", "b/c", ""], images), rng.choice(np.array(["Canon CR-2", "Topcon", None], dtype=object), images)
+    folders = rng.choice(["a", "b/c", ""], images)
+    cameras = rng.choice(np.array(["Canon CR-2", "Topcon", None], dtype=object), images)
     width = rng.choice([600, 800, 1024, 3000], images)
     frame = pd.DataFrame({
         "image": [f"{folder}/img_{number:05d}.jpg" for number, folder in enumerate(folders)],
