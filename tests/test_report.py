@@ -17,7 +17,7 @@ import yaml
 
 from fovea.evaluation import curves, metrics
 from fovea.files import write_json
-from fovea.report.content import audit_tags
+from fovea.report.audit import audit_tags
 
 REPOSITORY = Path(__file__).parent.parent
 HOSTILE = ("<script>alert(1)</script>", "\"quoted\" & 'named'", "{{ 7 * 7 }}", "$\\frac{$", "absent")
@@ -342,7 +342,7 @@ def test_shortcuts_that_were_not_looked_for_are_said_to_be_so(tmp_path: Path) ->
     audit = json.loads((tmp_path / "reports" / "audit.json").read_text())
     write_json(tmp_path / "reports" / "audit.json", audit | {"shortcuts": []})
     params = (tmp_path / "params.yaml").read_text()
-    (tmp_path / "params.yaml").write_text(params.replace("shortcuts: warn", "shortcuts: off"))
+    (tmp_path / "params.yaml").write_text(params.replace("shortcuts: warn", "shortcuts: 'off'"))
     assert "Not looked for (split.shortcuts: off)." in Elements(run_report(tmp_path)).text
 
 
