@@ -2,6 +2,41 @@
 
     FOVEA_REAL_DATA=<folder of the real sets> python -m benchmarks.shortcuts
 
+Figures of a run on one core of a 2-core machine shared with four others. A warning on shuffled labels is one too many;
+of more than two classes the one told best is taken, so that shuffled labels give more than 0.5:
+
+    skin200                     6 features, 200 shuffles: 0 warned of; mean AUROC 0.491,
+                               highest lower limit 0.56, 95 % intervals that miss 0.5: 4.5 %
+    palm                        2 features, 200 shuffles: 0 warned of; mean AUROC 0.499,
+                               highest lower limit 0.53, 95 % intervals that miss 0.5: 5.8 %
+    aptos2019                   9 features, 200 shuffles: 0 warned of; mean AUROC 0.515,
+                               highest lower limit 0.52, 95 % intervals that miss 0.5: 2.3 %
+    generated, 60, 3 classes   13 features, 200 shuffles: 0 warned of; mean AUROC 0.568,
+                               highest lower limit 0.59, 95 % intervals that miss 0.5: 1.0 %
+    generated, 300, 2 classes  13 features, 200 shuffles: 0 warned of; mean AUROC 0.502,
+                               highest lower limit 0.55, 95 % intervals that miss 0.5: 3.2 %
+    generated, 600 in groups   13 features, 200 shuffles: 0 warned of; mean AUROC 0.539,
+                               highest lower limit 0.51, 95 % intervals that miss 0.5: 0.2 %
+    camera of AUROC 0.65, 100 images: warned of in 0 of 50 sets
+    camera of AUROC 0.70, 100 images: warned of in 0 of 50 sets
+    camera of AUROC 0.80, 100 images: warned of in 8 of 50 sets
+    camera of AUROC 0.90, 100 images: warned of in 47 of 50 sets
+    camera of AUROC 0.65, 300 images: warned of in 0 of 50 sets
+    camera of AUROC 0.70, 300 images: warned of in 1 of 50 sets
+    camera of AUROC 0.80, 300 images: warned of in 45 of 50 sets
+    camera of AUROC 0.90, 300 images: warned of in 50 of 50 sets
+    camera of AUROC 0.65, 1000 images: warned of in 0 of 50 sets
+    camera of AUROC 0.70, 1000 images: warned of in 9 of 50 sets
+    camera of AUROC 0.80, 1000 images: warned of in 50 of 50 sets
+    camera of AUROC 0.90, 1000 images: warned of in 50 of 50 sets
+    camera of AUROC 0.65, 3000 images: warned of in 0 of 50 sets
+    camera of AUROC 0.70, 3000 images: warned of in 46 of 50 sets
+    camera of AUROC 0.80, 3000 images: warned of in 50 of 50 sets
+    camera of AUROC 0.90, 3000 images: warned of in 50 of 50 sets
+    35,000 rows of 2 classes: 0.63 s
+    35,000 rows of 5 classes: 0.85 s
+    35,000 rows of 25 classes: 2.46 s
+    AUROC 1.00 of 64 and 64 images: lower limit 0.95
 """
 
 import time
@@ -36,9 +71,9 @@ def false_flags(name: str, table: Table, shuffles: int = SHUFFLES) -> None:
     found = [one for run in runs for one in run]
     flagged = sum(any(one["flagged"] for one in run) for run in runs)
     outside = np.mean([not one["low"] <= 0.5 <= one["high"] for one in found])
-    print(f"{name:26s} {len(runs[0]):2d} features, {shuffles} shuffles: {flagged} with a flag; AUROC "
-          f"{np.mean([one['auroc'] for one in found]):.3f} on average, highest lower limit "
-          f"{max(one['low'] for one in found):.2f}, 95 % interval without 0.5: {100 * outside:.1f} %")
+    mean, top = np.mean([one["auroc"] for one in found]), max(one["low"] for one in found)
+    print(f"{name:25s} {len(runs[0]):2d} features, {shuffles} shuffles: {flagged} warned of; mean AUROC {mean:.3f},\n"
+          f"{'':26s} highest lower limit {top:.2f}, 95 % intervals that miss 0.5: {100 * outside:.1f} %")
 
 
 def power(images: int, share: float, repeats: int = 50) -> None:

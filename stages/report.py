@@ -18,7 +18,7 @@ from fovea.evaluation.table import read_predictions
 from fovea.files import read_json, replacing
 from fovea.params.report import ReportParams
 from fovea.params.section import load, read_sections
-from fovea.report.content import audit_tags
+from fovea.report.audit import audit_tags
 from fovea.report.figures import save_png
 from fovea.report.html import draw_figures, render
 from fovea.report.results import Results

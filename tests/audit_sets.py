@@ -2,6 +2,7 @@
 
 import os
 import tempfile
+from functools import lru_cache
 from hashlib import blake2b
 from pathlib import Path
 
@@ -21,7 +22,8 @@ def generated(images: int, classes: int = 2, groups: int | None = None, seed: in
     rng = np.random.default_rng(seed)
     target = np.arange(images) % classes
     names = [f"class {number}" for number in range(classes)]
-    folders, cameras = rng.choice(["a", "b/c", ""], images), rng.choice(["Canon CR-2", "Topcon", None], images)
+    folders = rng.choice(["a", "b/c", ""], images)
+    cameras = rng.choice(np.array(["Canon CR-2", "Topcon", None], dtype=object), images)
     width = rng.choice([600, 800, 1024, 3000], images)
     frame = pd.DataFrame({
         "image": [f"{folder}/img_{number:05d}.jpg" for number, folder in enumerate(folders)],
@@ -50,9 +52,11 @@ def table_of(manifest: pd.DataFrame) -> Table:
     """The given parts, all else in training; a unit is a group, or a file without one."""
     given, group = manifest["given_split"].astype(object), manifest["group"].astype(object)
     units = group.where(group.notna(), manifest["digest"].astype(object))
-    return manifest, given.where(given.notna(), "train").to_numpy(dtype=object), units.to_numpy(dtype=object)
+    part = given.where(given.notna(), "train")
+    return manifest, part.to_numpy(dtype=object, copy=True), units.to_numpy(dtype=object, copy=True)
 
 
+@lru_cache
 def real_table(name: str) -> Table:
     """A real set below FOVEA_REAL_DATA."""
     dataset = DatasetParams.model_validate({**SET, "name": name, **SETS[name]})

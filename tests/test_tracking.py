@@ -246,11 +246,15 @@ def test_a_report_lies_with_its_evaluation_and_with_the_run(project: Path) -> No
     (project / "figures").mkdir(exist_ok=True)
     (project / "figures/roc.png").write_bytes(b"png")
     (project / "report.html").write_text("<p>")
-    child = runs.log_report(run_id, METRICS, {"curve_points": 12}, {"report": ["report.html", "figures"]})
+    tags = {"fovea.shortcuts": "image size (AUROC 1.00)", "fovea.warnings": "2" * 9000}
+    child = runs.log_report(run_id, METRICS, {"curve_points": 12}, {"report": ["report.html", "figures"]}, tags)
     for one in (run_id, child or ""):
         assert sorted(files(one, "report")) == ["report/figures", "report/report.html"]
         assert files(one, "report/figures") == ["report/figures/roc.png"]
-    assert client().get_run(run_id).info.status == "FINISHED"
+    found = client().get_run(run_id)
+    assert found.info.status == "FINISHED"
+    assert found.data.tags["fovea.shortcuts"] == "image size (AUROC 1.00)"
+    assert found.data.tags["fovea.warnings"] == "2" * runs.LONGEST_TAG
 
 
 def closed_port() -> int:

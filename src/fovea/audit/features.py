@@ -1,4 +1,4 @@
-"""How images were made, kept and named, as columns of small integers: what a label might be read from without looking."""
+"""How images were made, kept and named, as small integers: what a label might be read from without a look."""
 
 import re
 from collections.abc import Sequence

@@ -110,16 +110,17 @@ def _found(
     feature: Feature, aurocs: np.ndarray, sides: dict[int, tuple[int, int]], classes: list[str], looks: int, images: int
 ) -> dict[str, Any]:
     """The entry of reports/audit.json of one feature, of the class with the highest lower limit."""
-    limits = [interval(auroc, *counts, 1 - ERROR / len(sides)) for auroc, counts in zip(aurocs, sides.values(), strict=True)]
+    level = 1 - ERROR / len(sides)
+    limits = [interval(auroc, *counts, level) for auroc, counts in zip(aurocs, sides.values(), strict=True)]
     best = int(np.argmax([low for low, _ in limits]))
-    target, auroc = list(sides)[best], float(aurocs[best])
-    strong = interval(auroc, *sides[target], 1 - ERROR / len(sides) / looks)[0] > STRONG
-    values = {"auroc": auroc, "low": limits[best][0], "high": limits[best][1]}
+    target, auroc, (low, high) = list(sides)[best], float(aurocs[best]), limits[best]
+    strong = interval(auroc, *sides[target], 1 - (1 - level) / looks)[0] > STRONG
+    figures = f"AUROC {auroc:.2f} ({low:.2f}-{high:.2f})"
     return {
-        "feature": feature.name, "classes": classes[target], **{name: round(value, 4) for name, value in values.items()},
-        "n": images, "flagged": strong and feature.kind != "detail",
-        "sentence": _sentence(feature, strong, f"AUROC {auroc:.2f} ({limits[best][0]:.2f}-{limits[best][1]:.2f})",
-                              classes, target),
+        "feature": feature.name, "classes": classes[target],
+        "auroc": round(auroc, 4), "low": round(low, 4), "high": round(high, 4), "n": images,
+        "flagged": strong and feature.kind != "detail",
+        "sentence": _sentence(feature, strong, figures, classes, target),
     }  # fmt: skip
 
 

@@ -104,7 +104,7 @@ def log_report(
 ) -> str | None:
     """Store the report with the evaluation that it shows, and with run `run_id`, in place of an earlier one.
 
-    The run gets `tags`; MLflow cuts none of them, so each is cut to what it takes.
+    The run gets `tags`, each cut to what MLflow takes.
     """
     return _evaluation(run_id, metrics, params, artifacts, artifacts, tags or {})
 
