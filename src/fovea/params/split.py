@@ -2,7 +2,7 @@
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from fovea.params.section import Section
 
@@ -14,3 +14,9 @@ class SplitParams(Section):
     duplicates: Literal["keep", "first", "drop-conflicts"]
     leaks: Literal["drop", "keep", "fail"]
     shortcuts: Literal["warn", "fail", "off"]
+
+    @field_validator("shortcuts", mode="before")
+    @classmethod
+    def _off_as_text(cls, value: object) -> object:
+        """YAML 1.1 reads a bare off as false."""
+        return "off" if value is False else value
