@@ -19,6 +19,7 @@ from fovea.ingest.layouts import read_sources
 from fovea.ingest.naming import in_our_terms
 from fovea.params.dataset import DatasetParams
 from fovea.progress import track
+from fovea.tables import safe_cell
 
 FACTS = {"digest": "str", "bytes": "int64", "width": "int32", "height": "int32", "format": "str"}
 SHOWN = 3  # rejected files that a message names
@@ -134,14 +135,8 @@ def _set_digest(accepted: list[Entry]) -> str:
 
 
 def _rejected_table(rejected: list[Entry]) -> pd.DataFrame:
-    rows = [[_safe_cell(text or "") for text in (entry.image, entry.reason, entry.label)] for entry in rejected]
+    rows = [[safe_cell(text or "") for text in (entry.image, entry.reason, entry.label)] for entry in rejected]
     return pd.DataFrame(rows, columns=["image", "reason", "label"], dtype="str")
-
-
-def _safe_cell(text: str) -> str:
-    """`text` as UTF-8 that a spreadsheet does not take for a formula."""
-    text = text.encode("utf-8", "backslashreplace").decode()
-    return f"'{text}" if text.startswith(("=", "+", "-", "@", "\t", "\r")) else text
 
 
 def _first(rejected: pd.DataFrame) -> str:

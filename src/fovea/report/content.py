@@ -44,6 +44,15 @@ class Mistake:
     chance: float      # probability of the actual class
 
 
+@dataclass(frozen=True)
+class Suspect:
+    picture: Picture
+    part: str
+    suggested: str
+    p_label: float
+    p_suggested: float
+
+
 def headline(results: Results) -> list[tuple[str, float | None]]:
     """The four figures of the test part to see first; with a positive class its sensitivity and specificity lead."""
     test = results.metrics["test"]
@@ -113,6 +122,13 @@ def count_wrong(results: Results) -> tuple[int, int]:
     """Wrong and all predictions of the test part."""
     test = results.predictions[results.predictions["split"] == "test"]
     return int((test["label"] != test["prediction"]).sum()), len(test)
+
+
+def suspects(results: Results) -> list[Suspect]:
+    """The labels that are most likely wrong, worst first, as many as most confidently wrong images."""
+    rows = results.suspicious.head(results.worst)
+    return [Suspect(picture, PARTS[row.split], row.suggested, row.p_label, row.p_suggested)
+            for picture, row in zip(originals(results.cache, rows["image"]), rows.itertuples(), strict=True)]
 
 
 def confusion(results: Results) -> np.ndarray:
