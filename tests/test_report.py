@@ -251,8 +251,9 @@ def test_labels_to_look_at_again_are_shown_with_their_images_worst_first(hostile
     shown = [attributes["alt"] for tag, attributes in Elements(section).tags if tag == "img"]
     expected = found.head(worst)
     assert len(found) > 1 and len(shown) == len(expected)
-    for text, row in zip(shown, expected.itertuples(), strict=True):
-        assert f"image {row.image[1:]}, labelled {row.label}, suggested {row.suggested}" in text  # without the quote
+    for text, (_, row) in zip(shown, expected.iterrows(), strict=True):
+        name = row["image"].removeprefix("'")
+        assert f"image {name}, labelled {row['label']}, suggested {row['suggested']}" in text
     assert f"{len(found)} of " in Elements(section).text
 
 

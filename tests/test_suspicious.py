@@ -109,8 +109,8 @@ def test_what_is_found_lies_off_the_diagonal_of_the_confident_joint(part: Part) 
     result, limits = found(labels, chances, classes), thresholds(labels, chances)
     assert (result["label"] != result["suggested"]).all() and result["image"].is_unique
     assert result["margin"].is_monotonic_decreasing
-    for row in result.itertuples():
-        mine = chances[rows_of(result)[row.Index]]
+    for number, (_, row) in zip(rows_of(result), result.iterrows(), strict=True):
+        mine = chances[number]
         confident = [name for name, chance, limit in zip(classes, mine, limits, strict=True) if chance > limit - 1e-9]
-        assert row.suggested in confident
-        assert row.p_suggested == max(mine[classes.index(name)] for name in confident)
+        assert row["suggested"] in confident
+        assert row["p_suggested"] == max(mine[classes.index(name)] for name in confident)
