@@ -3,7 +3,7 @@
 import io
 import struct
 import zlib
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from PIL import Image
@@ -64,7 +64,7 @@ def palette(depth: int, alpha: bool = False) -> bytes:
 
 # TIFF
 
-def tiff(array: np.ndarray, order: str = "<", big: bool = False, planar: bool = False, tile: int = 0,
+def tiff(array: np.ndarray, order: Literal["<", ">"] = "<", big: bool = False, planar: bool = False, tile: int = 0,
          tags: Tags | None = None, loop: bool = False, cut: int = 0) -> bytes:
     """An uncompressed TIFF of `array` (h, w[, 3]). `loop` makes the directory its own successor, `cut` cuts the end."""
     colours = 1 if array.ndim == 2 else array.shape[2]
