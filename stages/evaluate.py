@@ -14,7 +14,7 @@ from fovea.evaluation.curves import write_plots
 from fovea.evaluation.metrics import score_parts
 from fovea.evaluation.predict import predict
 from fovea.evaluation.suspicious import suspicious_labels
-from fovea.evaluation.table import read_predictions
+from fovea.evaluation.table import read_predictions, write_predictions
 from fovea.files import read_json, replacing, write_json
 from fovea.params.evaluate import EvaluateParams
 from fovea.params.machine import MachineParams
@@ -30,9 +30,8 @@ params = load("evaluate", EvaluateParams)
 machine = load("machine", MachineParams)
 model, record = load_model("models/model.pt")
 
-with replacing("reports/predictions.csv") as path:
-    table = predict(model, record, Cache("data/cache"), choose_device(machine.device), partial(track, unit="batches"))
-    table.to_csv(path, index=False, float_format="%.9g")
+device, shown = choose_device(machine.device), partial(track, unit="batches")
+write_predictions("reports/predictions.csv", predict(model, record, Cache("data/cache"), device, shown))
 
 # From here on only the saved table counts, so that anybody can compute the figures again
 predictions = read_predictions("reports/predictions.csv")

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from fovea.evaluation.table import read_predictions, write_predictions
 from fovea.tables import plain_text, read_table, safe_cell, write_table
 
 LAW = settings(max_examples=100, deadline=None)
@@ -42,6 +43,17 @@ def test_a_written_table_is_read_as_it_was(
     back = read_table(path, numbers=("margin",))
     assert back["image"].tolist() == [text for text, _ in rows]
     assert back["margin"].tolist() == pytest.approx([number for _, number in rows], abs=1e-8)
+
+
+@LAW
+@given(st.lists(UNICODE, max_size=5))
+def test_predictions_of_images_with_any_name_come_back(
+    tmp_path_factory: pytest.TempPathFactory, names: list[str]
+) -> None:
+    path = tmp_path_factory.getbasetemp() / "predictions.csv"
+    table = pd.DataFrame({"image": names, "split": "test", "label": "NA", "prediction": "0", "p_0": 1.0}, dtype=object)
+    write_predictions(path, table.astype({"p_0": float}))
+    assert read_predictions(path)[["image", "label"]].to_numpy().tolist() == [[name, "NA"] for name in names]
 
 
 def test_what_is_missing_is_an_empty_cell(tmp_path: Path) -> None:
