@@ -87,8 +87,7 @@ def precisions(chances: np.ndarray, labels: np.ndarray, flipped: np.ndarray) -> 
 def main() -> None:
     if FOLDER is None or len(sys.argv) != 2:
         sys.exit("set FOVEA_REAL_DATA to the folder of the real image sets, and name a state dict of SqueezeNet 1.1")
-    print(f"precision at k, mean (lowest to highest) of n = {SEEDS} seeds; k is the number of flipped labels, "
-          "the number that confident learning names, 10, 20")
+    print(f"precision at k, mean (lowest to highest) of n = {SEEDS} seeds; chance is the share flipped")
     for name in SETS:
         manifest, folder = manifest_of(name)
         features, targets = features_of(manifest["image"], folder, Path(sys.argv[1])), manifest["target"].to_numpy(int)
@@ -96,6 +95,8 @@ def main() -> None:
         right = (cross_validated(features, targets, 0).argmax(axis=1) == targets).mean()
         print(f"{name}: {len(targets)} images, {classes} classes; published labels predicted with accuracy {right:.3f}")
         for share in SHARES:
+            print(f"  {share:.0%} flipped           k = {round(share * len(targets)):3}, all flipped  all that are named  "
+                  "k = 10              k = 20")
             found = []
             for seed in range(SEEDS):
                 labels, flipped = flip(targets, classes, share, seed)
@@ -103,8 +104,7 @@ def main() -> None:
             for row, ranking in enumerate(("confident learning", "label's probability")):
                 cells = [f"{np.mean(cell):.2f} ({np.min(cell):.2f} to {np.max(cell):.2f})"
                          for cell in np.array(found)[:, row].T]
-                print(f"  {share:.0%} flipped, k = {flipped.sum():3}, chance {share:.2f}  {ranking:<20} "
-                      + "  ".join(cells), flush=True)
+                print(f"  {ranking:<20} " + " ".join(cells), flush=True)
 
 
 if __name__ == "__main__":

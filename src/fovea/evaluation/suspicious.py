@@ -3,7 +3,8 @@ Uncertainty in Dataset Labels", Journal of Artificial Intelligence Research 70 (
 
 The probabilities must be out of sample: of images that the model was not trained on, such as the validation and test
 parts. The validation part chose the epoch, which favours its labels a little. On an image that it was trained on, a
-model repeats the label that it was given, right or wrong.
+model repeats the label that it was given, right or wrong. A model that cannot tell the classes apart suspects many
+labels, as many as half of them: the list is worth as much as the model.
 """
 
 import math
