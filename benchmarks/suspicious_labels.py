@@ -6,6 +6,27 @@ Out-of-sample probabilities by five-fold cross-validation of a logistic regressi
 after flipping: each image that is flipped gets one of the other classes by chance. Labels that were wrong before count
 as right, so that the true precision is a little higher. Where confident learning names fewer than k images, the rest
 count as misses.
+
+Printed on a virtual machine with 2 cores of an AMD EPYC, four other programs running beside it; 100 s of one core:
+
+    precision at k, mean (lowest to highest) of n = 3 seeds; chance is the share flipped
+    palm: 800 images, 2 classes; published labels predicted with accuracy 0.978
+      5% flipped           k =  40, all flipped  all that are named  k = 10              k = 20
+      confident learning   0.72 (0.70 to 0.75) 0.99 (0.97 to 1.00) 1.00 (1.00 to 1.00) 1.00 (1.00 to 1.00)
+      label's probability  0.92 (0.90 to 0.93) 1.00 (1.00 to 1.00) 1.00 (1.00 to 1.00) 1.00 (1.00 to 1.00)
+      10% flipped           k =  80, all flipped  all that are named  k = 10              k = 20
+      confident learning   0.78 (0.66 to 0.86) 0.98 (0.97 to 1.00) 1.00 (1.00 to 1.00) 1.00 (1.00 to 1.00)
+      label's probability  0.92 (0.89 to 0.95) 0.97 (0.97 to 0.98) 1.00 (1.00 to 1.00) 1.00 (1.00 to 1.00)
+    aptos2019: 3662 images, 5 classes; published labels predicted with accuracy 0.779
+      5% flipped           k = 183, all flipped  all that are named  k = 10              k = 20
+      confident learning   0.51 (0.48 to 0.54) 0.17 (0.17 to 0.17) 0.83 (0.80 to 0.90) 0.87 (0.80 to 0.90)
+      label's probability  0.58 (0.58 to 0.58) 0.20 (0.20 to 0.20) 0.83 (0.70 to 1.00) 0.82 (0.75 to 0.85)
+      10% flipped           k = 366, all flipped  all that are named  k = 10              k = 20
+      confident learning   0.54 (0.52 to 0.55) 0.28 (0.27 to 0.30) 0.77 (0.70 to 0.90) 0.75 (0.65 to 0.80)
+      label's probability  0.63 (0.61 to 0.65) 0.34 (0.33 to 0.34) 0.77 (0.70 to 0.90) 0.72 (0.70 to 0.75)
+
+What is shown first is right on both sets. On a set that is easy to learn confident learning names hardly anything but
+wrong labels, and misses a quarter of them; on one that is not, most of what it names is the model's own mistakes.
 """
 
 import sys
@@ -95,8 +116,8 @@ def main() -> None:
         right = (cross_validated(features, targets, 0).argmax(axis=1) == targets).mean()
         print(f"{name}: {len(targets)} images, {classes} classes; published labels predicted with accuracy {right:.3f}")
         for share in SHARES:
-            print(f"  {share:.0%} flipped           k = {round(share * len(targets)):3}, all flipped  all that are named  "
-                  "k = 10              k = 20")
+            print(f"  {share:.0%} flipped           k = {round(share * len(targets)):3}, all flipped  "
+                  "all that are named  k = 10              k = 20")
             found = []
             for seed in range(SEEDS):
                 labels, flipped = flip(targets, classes, share, seed)
