@@ -7,7 +7,7 @@ after flipping: each image that is flipped gets one of the other classes by chan
 as right, so that the true precision is a little higher. Where confident learning names fewer than k images, the rest
 count as misses.
 
-Printed on a virtual machine with 2 cores of an AMD EPYC, four other programs running beside it; 100 s of one core:
+Printed on a virtual machine with 2 cores of an AMD EPYC, other programs running beside it; 100 s of one core:
 
     precision at k, mean (lowest to highest) of n = 3 seeds; chance is the share flipped
     palm: 800 images, 2 classes; published labels predicted with accuracy 0.978
@@ -25,7 +25,7 @@ Printed on a virtual machine with 2 cores of an AMD EPYC, four other programs ru
       confident learning   0.54 (0.52 to 0.55) 0.28 (0.27 to 0.30) 0.77 (0.70 to 0.90) 0.75 (0.65 to 0.80)
       label's probability  0.63 (0.61 to 0.65) 0.34 (0.33 to 0.34) 0.77 (0.70 to 0.90) 0.72 (0.70 to 0.75)
 
-What is shown first is right on both sets. On a set that is easy to learn confident learning names hardly anything but
+What is named first is mostly right on both. On a set that is easy to learn confident learning names hardly anything but
 wrong labels, and misses a quarter of them; on one that is not, most of what it names is the model's own mistakes.
 """
 
