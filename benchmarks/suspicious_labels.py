@@ -30,6 +30,7 @@ wrong labels, and misses a quarter of them; on one that is not, most of what it 
 """
 
 import sys
+import tempfile
 from pathlib import Path
 
 import cv2
@@ -60,7 +61,9 @@ def manifest_of(name: str) -> tuple[pd.DataFrame, Path]:
     assert FOLDER is not None
     dataset = read_sections()["dataset"]
     dataset |= {key[8:]: value for key, value in REAL_SETS[name].items() if key.startswith("dataset.")}
-    return build_manifest(Path(FOLDER) / name, DatasetParams.model_validate(dataset), 10**8, 1)[0], Path(FOLDER) / name
+    folder = Path(FOLDER) / name
+    with tempfile.TemporaryDirectory() as store:
+        return build_manifest(folder, DatasetParams.model_validate(dataset), 10**8, 1, Path(store))[0], folder
 
 
 @torch.inference_mode()

@@ -14,13 +14,15 @@ from fovea.params.dataset import DatasetParams
 from fovea.params.ingest import IngestParams
 from fovea.params.machine import MachineParams
 from fovea.params.section import load
+from fovea.store import store_folder
 
 report_user_errors()
 dataset = load("dataset", DatasetParams)
 limits = load("ingest", IngestParams)
 machine = load("machine", MachineParams)
 
-manifest, rejected = build_manifest(Path("data/raw") / dataset.name, dataset, limits.max_pixels, machine.workers)
+folder, store = Path("data/raw") / dataset.name, store_folder("ingest")
+manifest, rejected = build_manifest(folder, dataset, limits.max_pixels, machine.workers, store)
 check_rejected(manifest, rejected, limits.max_rejected)
 
 with replacing("data/manifest.parquet") as path:

@@ -19,6 +19,7 @@ from fovea.evaluation.table import read_predictions
 from fovea.files import read_json, replacing
 from fovea.params.report import ReportParams
 from fovea.params.section import load, read_sections
+from fovea.report.content import audit_tags
 from fovea.report.figures import save_png
 from fovea.report.html import draw_figures, render
 from fovea.report.results import Results
@@ -65,6 +66,7 @@ with replacing("reports/report.html") as path:
     path.write_text(render(results), encoding="utf-8")
 
 files = {"report": ["reports/report.html", "reports/figures"]}
-runs.log_report(results.run["run_id"], results.metrics, sections["evaluate"], files)
+tags = audit_tags(results.audit, sections["split"]["shortcuts"])
+runs.log_report(results.run["run_id"], results.metrics, sections["evaluate"], files, tags)
 print(f"report: {Path('reports/report.html').resolve()}")
 print(f"all runs: {runs.ui_command()}")

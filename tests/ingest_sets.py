@@ -1,6 +1,7 @@
 """Small image sets on disk for the tests of ingest."""
 
 import io
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -40,7 +41,8 @@ def write_images(root: Path, *names: str) -> None:
 def ingest(root: Path, *sources: dict[str, Any], workers: int = 2, max_pixels: int = 10**6, **changes: Any) -> Any:
     """Manifest and rejected table of the set in `root`."""
     dataset = DatasetParams.model_validate({**SET, "sources": list(sources), **changes})
-    return build_manifest(root, dataset, max_pixels, workers)
+    with tempfile.TemporaryDirectory() as store:
+        return build_manifest(root, dataset, max_pixels, workers, Path(store))
 
 
 def labels_of(manifest: pd.DataFrame) -> dict[str, str]:

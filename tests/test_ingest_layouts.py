@@ -1,5 +1,7 @@
 """Each label layout gives the labels, groups and splits that its files hold."""
 
+import struct
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +10,10 @@ import openpyxl
 import pytest
 
 from fovea.errors import UserError
-from tests.ingest_sets import FOLDERS, LISTS, TABLE, column_of, ingest, labels_of, reasons_of, write_images
+from fovea.ingest.layouts import read_sources
+from fovea.ingest.naming import in_our_terms
+from fovea.params.dataset import DatasetParams
+from tests.ingest_sets import FOLDERS, LISTS, SET, TABLE, column_of, ingest, labels_of, reasons_of, write_images
 
 
 def test_folders_name_the_class(tmp_path: Path) -> None:
@@ -220,3 +225,76 @@ def test_given_split_can_be_ignored(tmp_path: Path) -> None:
     write_images(tmp_path, "train/cat/a.jpg", "valid/dog/b.jpg")
     manifest, _ = ingest(tmp_path, {**FOLDERS, "split_folders": True}, splits=None)
     assert manifest["given_split"].isna().all()
+
+
+def test_label_of_an_optional_part_of_the_pattern_may_be_missing(tmp_path: Path) -> None:
+    write_images(tmp_path, "H0.jpg", "P0.jpg", "0.jpg")
+    source = {"layout": "pattern", "images": "", "pattern": r"^(?P<label>[HP])?\d", "split": None}
+    manifest, rejected = ingest(tmp_path, source)
+    assert list(manifest["label"]) == ["H", "P"] and list(rejected["image"]) == ["0.jpg"]
+
+
+@pytest.mark.parametrize("name", ["c.dcm", "c.DICOM", "c.Webp", "c.gif"])
+def test_files_are_accounted_for_by_their_extension(tmp_path: Path, name: str) -> None:
+    write_images(tmp_path, "x/a.jpg", "y/b.jpg")
+    (tmp_path / "x" / name).write_bytes(b"no picture at all")
+    assert list(ingest(tmp_path, FOLDERS)[1]["image"]) == [f"x/{name}"]
+
+
+def rest_of(root: Path, source: dict[str, Any], **changes: Any) -> dict[str, str]:
+    dataset = DatasetParams.model_validate({**SET, "sources": [source], **changes})
+    return {entry.image: entry.rest for entry in in_our_terms(read_sources(root, dataset), dataset)}
+
+
+def test_rest_of_an_address_leaves_class_and_split_folders_out(tmp_path: Path) -> None:
+    write_images(tmp_path, "all/train/cat/cat1.jpg", "all/test/dog/deep/2.png")
+    source = {**FOLDERS, "images": "all", "split_folders": True}
+    assert rest_of(tmp_path, source) == {"all/train/cat/cat1.jpg": "all/*/*/cat1.jpg",
+                                         "all/test/dog/deep/2.png": "all/*/*/deep/2.png"}  # fmt: skip
+    assert rest_of(tmp_path, {**FOLDERS, "images": "all/train"})["all/train/cat/cat1.jpg"] == "all/train/*/cat1.jpg"
+
+
+def test_rest_of_an_address_leaves_label_and_group_of_the_name_out(tmp_path: Path) -> None:
+    write_images(tmp_path, "a/7H12_left.jpg", "a/7P130_right.jpg")
+    source = {"layout": "pattern", "images": "a", "pattern": "(?P<label>[HP])", "split": None}
+    assert rest_of(tmp_path, source)["a/7H12_left.jpg"] == "a/7*12_left.jpg"
+    grouped = rest_of(tmp_path, source, group=r"[HP](?P<group>\d+)_")
+    assert grouped == {"a/7H12_left.jpg": "a/7*_left.jpg", "a/7P130_right.jpg": "a/7*_right.jpg"}
+    assert rest_of(tmp_path, source, group="(?P<group>.+)/7")["a/7H12_left.jpg"] == "*/7*12_left.jpg"
+
+
+def test_rest_of_an_address_in_a_table_is_all_but_the_group(tmp_path: Path) -> None:
+    write_images(tmp_path, "images/1_left.jpg", "images/2_left.jpg")
+    (tmp_path / "labels.csv").write_text("image,level,patient\n1_left.jpg,0,p\n2_left.jpg,1,\n")
+    assert rest_of(tmp_path, TABLE)["images/1_left.jpg"] == "images/1_left.jpg"
+    by_both = rest_of(tmp_path, {**TABLE, "group_column": "patient"}, group=r"^(?P<group>\d+)")
+    assert by_both == {"images/1_left.jpg": "images/1_left.jpg", "images/2_left.jpg": "images/*_left.jpg"}
+
+
+def test_positions_in_an_array_say_nothing(tmp_path: Path) -> None:
+    pixels = np.zeros((2, 4, 4), np.uint8)
+    np.savez(tmp_path / "s.npz", train_images=pixels, train_labels=np.array([0, 1]))
+    source = {"layout": "arrays", "file": "s.npz", "split": None}
+    assert set(rest_of(tmp_path, source, group=r"^(?P<group>\d)").values()) == {""}
+
+
+def test_one_image_of_two_sources_is_one_image(tmp_path: Path) -> None:
+    write_images(tmp_path, "cat/a.jpg", "dog/b.jpg")
+    (tmp_path / "labels.csv").write_text("image,level\ncat/a.jpg,cat\n")
+    manifest, rejected = ingest(tmp_path, FOLDERS, {**TABLE, "images": ""})
+    assert len(manifest) == 2 and reasons_of(rejected)["cat/a.jpg"] == "duplicate identifier: named before"
+
+
+def test_npz_bomb_is_an_error(tmp_path: Path) -> None:
+    np.savez_compressed(tmp_path / "s.npz", train_images=np.zeros((100_000, 32, 32), np.uint8), train_labels=[0, 1])
+    with pytest.raises(UserError, match=r"s\.npz cannot be read as \.npz .*decompression bomb"):
+        ingest(tmp_path, {"layout": "arrays", "file": "s.npz", "split": None})
+
+
+def test_npz_whose_header_claims_more_than_the_memory_is_an_error(tmp_path: Path) -> None:
+    header = b"{'descr': '|u1', 'fortran_order': False, 'shape': (9000000000, 1000, 1000, 3), }".ljust(117) + b"\n"
+    with zipfile.ZipFile(tmp_path / "s.npz", "w") as packed:
+        packed.writestr("train_images.npy", b"\x93NUMPY\x01\x00" + struct.pack("<H", len(header)) + header)
+        packed.writestr("train_labels.npy", b"")
+    with pytest.raises(UserError, match=r"s\.npz cannot be read as \.npz"):
+        ingest(tmp_path, {"layout": "arrays", "file": "s.npz", "split": None})

@@ -25,7 +25,7 @@ LIMIT = 10**6  # of pixels
 def outcome(result: Facts | str) -> Accepted | Rejected:
     if isinstance(result, str):
         return result
-    return Accepted(result.format, result.width, result.height, getattr(result, "frames", 1))
+    return Accepted(result.format, result.width, result.height, result.frames)
 
 
 @pytest.mark.filterwarnings("ignore")  # Pillow warns of damaged EXIF data

@@ -29,7 +29,9 @@ def test_columns_and_types_of_the_contract(tmp_path: Path) -> None:
     manifest, rejected = ingest(tmp_path, TABLE)
     assert {name: str(dtype) for name, dtype in manifest.dtypes.items()} == {
         "image": "str", "digest": "str", "bytes": "int64", "width": "int32", "height": "int32", "format": "str",
-        "label": "str", "target": "int16", "group": "str", "given_split": "str",
+        "frames": "int32", "camera": "str", "compression": "str", "brightness": "float32", "sharpness": "float32",
+        "saturated": "float32", "offset": "float32", "thumbnail": "object", "fingerprint": "object",
+        "rest": "str", "label": "str", "target": "int16", "group": "str", "given_split": "str",
     }  # fmt: skip
     assert list(manifest["image"]) == ["images/a.jpg", "images/b.jpg"]
     assert list(rejected.columns) == ["image", "reason", "label"]
@@ -118,7 +120,7 @@ def test_summary_counts(tmp_path: Path) -> None:
     write_table(tmp_path, {"1_left.jpg": "0", "1_right.jpg": "1", "2_left.jpg": "1", "3_left.jpg": "1"})
     (tmp_path / "images" / "3_left.jpg").write_bytes(b"")
     assert summarise(*ingest(tmp_path, {**TABLE, "split": "train"}, group="(?P<group>.+)_")) == {
-        "images": 3, "rejected": 1, "classes": {"0": 1, "1": 2}, "groups": 2, "formats": {"jpeg": 3},
+        "images": 3, "rejected": 1, "classes": {"0": 1, "1": 2}, "groups": 2, "formats": {"jpeg": 3}, "several_frames": 0,
         "given": {"train": 3}, "width": [24, 24], "height": [16, 16], "reasons": {"empty file": 1},
     }  # fmt: skip
 

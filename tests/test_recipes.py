@@ -217,7 +217,7 @@ def test_each_layout_is_taken_in_whole(
 ) -> None:
     write_images(tmp_path / "set")
     write(params, name)
-    manifest, rejected = build_manifest(tmp_path / "set", load("dataset", DatasetParams, params), 10**8, 1)
+    manifest, rejected = build_manifest(tmp_path / "set", load("dataset", DatasetParams, params), 10**8, 1, tmp_path / "store")
     assert rejected.empty
     assert manifest["given_split"].value_counts().to_dict() == given
     assert manifest["label"].value_counts().to_dict() == classes
@@ -226,7 +226,7 @@ def test_each_layout_is_taken_in_whole(
 def test_retinopathy_keeps_both_eyes_of_a_patient_in_one_group(params: Path, tmp_path: Path) -> None:
     write_retinopathy(tmp_path / "set")
     write(params, "retinopathy")
-    manifest, _ = build_manifest(tmp_path / "set", load("dataset", DatasetParams, params), 10**8, 1)
+    manifest, _ = build_manifest(tmp_path / "set", load("dataset", DatasetParams, params), 10**8, 1, tmp_path / "store")
     assert set(manifest.groupby("group").size()) == {2}
 
 
@@ -238,5 +238,5 @@ def test_retinopathy_takes_names_without_an_eye(params: Path, tmp_path: Path) ->
     for names in folder.glob("*_img.csv"):
         names.write_text(names.read_text().replace("_left", "a").replace("_right", "b"))
     write(params, "retinopathy")
-    manifest, _ = build_manifest(folder, load("dataset", DatasetParams, params), 10**8, 1)
+    manifest, _ = build_manifest(folder, load("dataset", DatasetParams, params), 10**8, 1, tmp_path / "store")
     assert manifest["group"].nunique() == len(manifest) == 80

@@ -18,6 +18,7 @@ import yaml
 from fovea.evaluation import curves, metrics
 from fovea.evaluation.suspicious import suspicious_labels
 from fovea.files import write_json
+from fovea.report.content import audit_tags
 from fovea.tables import write_table
 
 REPOSITORY = Path(__file__).parent.parent
@@ -27,8 +28,8 @@ needs_chromium = pytest.mark.skipif(shutil.which("chromium") is None, reason="in
 
 
 def images_of(classes: list[str], absent: str | None) -> pd.DataFrame:
-    """One row per image; names look like formulas and hold quotes and tags. `absent` has no image in the test part."""
-    rows = [(f"={target} {label[:6]}/{part} {number} <b>\"it's\".jpg", label, target, part)
+    """One row per image; names hold quotes and tags, some are formulas. `absent` has no image in the test part."""
+    rows = [(f"{'=' * (target == 1)}{target} {label[:6]}/{part} {number} <b>\"it's\".jpg", label, target, part)
             for target, label in enumerate(classes) for part, count in PER_PART.items() for number in range(count)
             if not (part == "test" and label == absent)]
     return pd.DataFrame(rows, columns=["image", "label", "target", "split"])
@@ -72,6 +73,51 @@ def write_history(reports: Path, epochs: int, validated: bool) -> None:
         reports / "steps.csv", index=False)
 
 
+def audited(images: pd.DataFrame, classes: list[str]) -> dict[str, Any]:
+    """An audit that found something of everything, by the contract of reports/audit.json; some images were dropped."""
+    names, given = images["image"].tolist(), images["split"].tolist()
+    groups = [
+        {"images": [names[0], "gone/<b>copy</b>.jpg"], "labels": classes[:2], "parts": ["train", None],
+         "kind": "identical pixels", "conflict": True, "leak": False},
+        {"images": [names[1], names[20]], "labels": [classes[0]] * 2, "parts": [given[1], given[20]],
+         "kind": "identical files", "conflict": False, "leak": True},
+        {"images": names[2:9], "labels": [classes[0]] * 7, "parts": given[2:9], "kind": "near", "conflict": False,
+         "leak": False},
+    ]  # fmt: skip
+    size = {"feature": "image size", "classes": classes[1], "auroc": 0.998, "low": 0.9513, "high": 1.0, "n": 128,
+            "flagged": True, "sentence": f"image size alone separates {classes[0]} from {classes[1]}: AUROC 1.00 "
+            "(0.95-1.00); a model may learn it"}  # fmt: skip
+    name = {"feature": "number 1 of the file name", "classes": classes[0], "auroc": 0.53, "low": 0.46, "high": 0.61,
+            "n": 128, "flagged": False, "sentence": "number 1 of the file name: too weak or too uncertain"}
+    none: dict[str, Any] = {"count": 0, "images": []}
+    return {
+        "warnings": ["2 groups of identical images have different labels", size["sentence"]],
+        "duplicates": {"identical_files": 1, "identical_pixels": 1, "near": 1, "images": 11, "conflicts": 1, "leaks": 1,
+                       "too_large": [{"images": 40, "first": names[3]}], "groups": groups,
+                       "dropped": {"duplicates": 0, "conflicts": 2, "leaks": 1}},
+        "groups_across_parts": {"count": 1, "groups": ["patient <i>7</i>"]},
+        "shortcuts": [size, name],
+        "trivial_baseline": [{"feature": feature, "auroc": auroc, "low": auroc - 0.05, "high": auroc + 0.04, "n": 128}
+                             for feature, auroc in (("mean colour", 0.71), ("border", 0.66), ("8 x 8 thumbnail", 0.83))],
+        "quality": {"dark": {"count": 9, "images": names[4:13]}, "bright": none, "off_centre": none, "saturated": none,
+                    "blurred": {"count": 1, "images": ["gone/<b>copy</b>.jpg"]}},
+        "balance": {"given_split": {part: dict.fromkeys(classes, 22) for part in ("train", "test")},
+                    "groups": {"count": 31, "largest": 4, "of_one_class": 28}},
+    }  # fmt: skip
+
+
+def clean_audit(audit: dict[str, Any]) -> dict[str, Any]:
+    """The same, with nothing found."""
+    none: dict[str, Any] = {"count": 0, "images": []}
+    counts = dict.fromkeys(("identical_files", "identical_pixels", "near", "images", "conflicts", "leaks"), 0)
+    return audit | {
+        "warnings": [], "shortcuts": [], "trivial_baseline": [], "balance": {},
+        "duplicates": {**counts, "too_large": [], "groups": [],
+                       "dropped": dict.fromkeys(("duplicates", "conflicts", "leaks"), 0)},
+        "groups_across_parts": {"count": 0, "groups": []}, "quality": dict.fromkeys(audit["quality"], none),
+    }  # fmt: skip
+
+
 def write_summaries(folder: Path, images: pd.DataFrame, classes: list[str], positive: str | None) -> None:
     reports, counts = folder / "reports", images.groupby(["split", "label"]).size()
     by_part = {part: {name: int(counts.get((part, name), 0)) for name in classes} for part in PER_PART}
@@ -83,7 +129,7 @@ def write_summaries(folder: Path, images: pd.DataFrame, classes: list[str], posi
     pd.DataFrame({"image": ["x<img src=x>.jpg", "NA"], "reason": ["not an image", "label is empty"]}).to_csv(
         reports / "rejected.csv", index=False)
     write_json(reports / "split.json", by_part | {"images": totals, "groups": {"train": 20, "val": 5, "test": 6}})
-    write_json(reports / "audit.json", {"identical_files": 4, "conflicting_labels": 1, "across_parts": 0})
+    write_json(reports / "audit.json", audited(images, classes))
     write_json(reports / "augment.json", {"images": len(images), "rows": len(images) + totals["train"],
                                           "variants": 1, "size": SIZE, "uncropped": 1})
     write_json(folder / "mlflow_run.json", {"run_id": None})
@@ -116,9 +162,16 @@ def write_miniature(folder: Path, classes: list[str], positive: str | None = Non
     curves.write_plots(folder / "reports" / "plots", predictions, classes, 500)
 
 
-def report_of(folder: Path, **options: Any) -> str:
-    """Run the stage on a miniature; the page it wrote."""
+def report_of(folder: Path, clean: bool = False, **options: Any) -> str:
+    """Run the stage on a miniature; the page it wrote. `clean`: of images in which nothing was found."""
     write_miniature(folder, **options)
+    if clean:
+        audit = folder / "reports" / "audit.json"
+        write_json(audit, clean_audit(json.loads(audit.read_text(encoding="utf-8"))))
+    return run_report(folder)
+
+
+def run_report(folder: Path) -> str:
     before = Path.cwd()
     os.chdir(folder)
     try:
@@ -250,11 +303,69 @@ def test_labels_to_look_at_again_are_shown_with_their_images_worst_first(hostile
     section = page_of(hostile).split('<section id="labels">')[1].split("</section>")[0]
     shown = [attributes["alt"] for tag, attributes in Elements(section).tags if tag == "img"]
     expected = found.head(worst)
-    assert len(found) > 1 and len(shown) == len(expected)
+    assert expected["image"].str.startswith("'=").any() and len(shown) == len(expected)
     for text, (_, row) in zip(shown, expected.iterrows(), strict=True):
         name = row["image"].removeprefix("'")
         assert f"image {name}, labelled {row['label']}, suggested {row['suggested']}" in text
     assert f"{len(found)} of " in Elements(section).text
+
+
+def test_warnings_stand_before_the_first_figure_and_lead_to_what_was_found(hostile: Path) -> None:
+    page = page_of(hostile)
+    notice = page[page.index('<aside class="notice warnings"') : page.index("</aside>")]
+    assert page.index("</aside>") < page.index('class="headline"')
+    assert "2 groups of identical images have different labels" in notice and 'href="#data"' in notice
+    assert "image size alone separates &lt;script&gt;" in notice
+
+
+def test_of_many_warnings_the_first_are_on_the_first_screen_and_all_below(tmp_path: Path) -> None:
+    write_miniature(tmp_path, classes=["a", "b"])
+    audit = json.loads((tmp_path / "reports" / "audit.json").read_text())
+    write_json(tmp_path / "reports" / "audit.json", audit | {"warnings": [f"warning {number}" for number in range(9)]})
+    page = run_report(tmp_path)
+    assert "warning 3" in page[: page.index("</aside>")] and "warning 4" not in page[: page.index("</aside>")]
+    assert "And 5 more:" in page and page.count("warning 8") == 1
+
+
+def test_copies_are_shown_and_what_was_dropped_is_named(hostile: Path) -> None:
+    page = Elements(page_of(hostile))
+    assert "identical pixels, different labels" in page.text
+    assert "identical files, on both sides of the given split" in page.text
+    assert "gone/<b>copy</b>.jpg" in page.text and "dropped, so not in the cache" in page.text
+    assert "40 images that look like" in page.text and "patient <i>7</i>" in page.text
+    shown = [attributes["alt"] for tag, attributes in page.tags if tag == "img"]
+    assert any(alt.startswith("Image 0 <scrip/train 1 ") for alt in shown)
+
+
+def test_the_models_figure_stands_below_what_it_must_beat(hostile: Path) -> None:
+    page = page_of(hostile)
+    table = page[page.index("What a model must beat") : page.index("Photographs unlike the others")]
+    auroc = json.loads((hostile / "reports" / "metrics.json").read_text())["test"]["auroc_macro"]
+    assert table.index("8 x 8 thumbnail") < table.index("this model, test part") < table.index(f"<td>{auroc:.2f}</td>")
+
+
+def test_images_in_which_nothing_was_found_have_a_report_that_says_so(tmp_path: Path) -> None:
+    page = Elements(report_of(tmp_path, clean=True, classes=["a", "b"])).text
+    for line in ("No warning: nothing was found", "No picture is there twice.", "Nothing: the files are alike",
+                 "None is much darker"):
+        assert line in page
+    assert "warnings about these images" not in page and "What a model must beat" not in page
+
+
+def test_shortcuts_that_were_not_looked_for_are_said_to_be_so(tmp_path: Path) -> None:
+    write_miniature(tmp_path, classes=["a", "b"])
+    audit = json.loads((tmp_path / "reports" / "audit.json").read_text())
+    write_json(tmp_path / "reports" / "audit.json", audit | {"shortcuts": []})
+    params = (tmp_path / "params.yaml").read_text()
+    (tmp_path / "params.yaml").write_text(params.replace("shortcuts: warn", "shortcuts: 'off'"))
+    assert "Not looked for (split.shortcuts: off)." in Elements(run_report(tmp_path)).text
+
+
+def test_the_run_is_tagged_with_its_strong_shortcuts() -> None:
+    audit = audited(images_of(["a", "b"], None), ["a", "b"])
+    assert audit_tags(audit, "warn") == {"fovea.shortcuts": "image size (AUROC 1.00)", "fovea.warnings": "2"}
+    assert audit_tags(clean_audit(audit), "warn") == {"fovea.shortcuts": "none", "fovea.warnings": "0"}
+    assert audit_tags(clean_audit(audit), "off")["fovea.shortcuts"] == "off"
 
 
 def test_many_classes_have_a_report(tmp_path: Path) -> None:

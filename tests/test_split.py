@@ -1,13 +1,11 @@
 """Laws of the split: exact shares, whole groups, given parts kept, and stability."""
 
-import os
 import random
-import subprocess
-import sys
 from collections import Counter
 from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -17,7 +15,7 @@ from hypothesis import strategies as st
 
 from fovea.errors import UserError
 from fovea.params.split import SplitParams
-from fovea.split import audit, split_images, summarise
+from fovea.split import CONFLICT, COPY, LEAK, split_images, summarise
 
 ROOT = Path(__file__).parents[1]
 LAW = settings(max_examples=30, deadline=None)
@@ -46,8 +44,25 @@ def manifest_of(
     return manifest
 
 
+def copies_of(manifest: pd.DataFrame) -> np.ndarray:
+    """Groups of identical files, as `group_copies` names them."""
+    digests = manifest["digest"].astype(object)
+    return digests.where(digests.duplicated(keep=False), None).to_numpy()
+
+
+def table_of(manifest: pd.DataFrame, seed: int = 0, test: float = 0.2, val: float = 0.15, **others: Any) -> pd.DataFrame:
+    settings = {"duplicates": "keep", "leaks": "keep", "shortcuts": "off"} | others
+    params = SplitParams.model_validate({"seed": seed, "test": test, "val": val, **settings})
+    return split_images(manifest, copies_of(manifest), params)
+
+
+def straddling(table: pd.DataFrame, names: "pd.Series[str]") -> int:
+    """How many of `names` have images in several parts."""
+    return int((table["split"].groupby(names).nunique() > 1).sum())
+
+
 def split(manifest: pd.DataFrame, seed: int = 0, test: float = 0.2, val: float = 0.15) -> dict[str, str]:
-    table = split_images(manifest, SplitParams(seed=seed, test=test, val=val))
+    table = table_of(manifest, seed=seed, test=test, val=val)
     return dict(zip(table["image"], table["split"], strict=True))
 
 
@@ -63,7 +78,7 @@ def rounded_half_up(share: float, total: int) -> int:
 @given(sizes=CLASS_SIZES, test=SHARES, val=SHARES, seed=st.integers(0, 5))
 def test_shares_of_each_class_are_exact(sizes: list[int], test: float, val: float, seed: int) -> None:
     manifest = manifest_of(labels_of_sizes(sizes))
-    table = split_images(manifest, SplitParams(seed=seed, test=test, val=val))
+    table = table_of(manifest, seed=seed, test=test, val=val)
     counts = summarise(manifest, table)
     for label, size in enumerate(sizes):
         in_test = max(1, min(rounded_half_up(test, size), size - 2))
@@ -76,15 +91,15 @@ def test_shares_of_each_class_are_exact(sizes: list[int], test: float, val: floa
 def test_80_20_of_the_published_counts() -> None:
     sizes = [1805, 370, 999, 193, 295]
     manifest = manifest_of(labels_of_sizes(sizes))
-    table = split_images(manifest, SplitParams(seed=0, test=0.2, val=0))
+    table = table_of(manifest, seed=0, test=0.2, val=0)
     assert summarise(manifest, table)["test"] == {"0": 361, "1": 74, "2": 200, "3": 39, "4": 59}
 
 
 def test_every_image_has_one_part_in_the_order_of_the_manifest() -> None:
     manifest = manifest_of(labels_of_sizes([20, 20]))
-    table = split_images(manifest, SplitParams(seed=0, test=0.2, val=0.15))
+    table = table_of(manifest, seed=0, test=0.2, val=0.15)
     assert list(table["image"]) == list(manifest["image"])
-    assert list(table.columns) == ["image", "split"] and table.attrs == manifest.attrs
+    assert list(table.columns) == ["image", "split", "reason"] and table.attrs == manifest.attrs
 
 
 def test_val_0_draws_no_validation() -> None:
@@ -147,9 +162,9 @@ def test_groups_never_straddle(rows: list[tuple[int, int]], seed: int) -> None:
     labels = [label for label, _ in rows] + [0, 1, 2] * 4
     groups: list[str | None] = [f"REGION_{group}" for _, group in rows] + [None] * 12
     manifest = manifest_of(labels, groups)
-    table = split_images(manifest, SplitParams(seed=seed, test=0.2, val=0.15))
+    table = table_of(manifest, seed=seed, test=0.2, val=0.15)
     assert table["split"].groupby(manifest["group"]).nunique().max() == 1
-    assert audit(manifest, table)["groups_across_parts"] == 0
+    assert straddling(table, manifest["group"]) == 0
 
 
 def test_groups_are_compared_whole() -> None:
@@ -183,7 +198,7 @@ def test_repair_reaches_numbers_that_taking_in_turn_misses() -> None:
         groups += [f"g{group}"] * size
     manifest = manifest_of(labels, groups)
     for seed in range(30):
-        table = split_images(manifest, SplitParams(seed=seed, test=0.2, val=0))
+        table = table_of(manifest, seed=seed, test=0.2, val=0)
         assert summarise(manifest, table)["test"] == {"0": 10, "1": 10}
 
 
@@ -193,7 +208,7 @@ def test_rare_class_reaches_the_test_part_with_its_group() -> None:
     groups: list[str | None] = [f"g{number // 3}" for number in range(12)] + [None] * 100
     manifest = manifest_of(labels, groups)
     for seed in range(10):
-        assert summarise(manifest, split_images(manifest, SplitParams(seed=seed, test=0.2, val=0.2)))["test"]["1"] == 1
+        assert summarise(manifest, table_of(manifest, seed=seed, test=0.2, val=0.2))["test"]["1"] == 1
 
 
 @LAW
@@ -202,8 +217,8 @@ def test_identical_files_without_group_never_straddle(copies: list[int]) -> None
     labels = [number % 2 for number in range(len(copies))] + [0, 1] * 6
     digests = [f"copy {copy}" for copy in copies] + [f"single {number}" for number in range(12)]
     manifest = manifest_of(labels, digests=digests)
-    table = split_images(manifest, SplitParams(seed=0, test=0.2, val=0.15))
-    assert audit(manifest, table)["across_parts"] == 0
+    table = table_of(manifest, seed=0, test=0.2, val=0.15)
+    assert straddling(table, manifest["digest"]) == 0
 
 
 @LAW
@@ -213,8 +228,8 @@ def test_neither_identical_files_nor_groups_straddle_where_files_link_groups(cop
     groups = [f"patient {group}" for group, _ in copies] + [f"other {number}" for number in range(20)]
     digests = [f"file {file}" for _, file in copies] + [f"single {number}" for number in range(20)]
     manifest = manifest_of([0] * len(copies) + [0, 1] * 10, digests=digests, groups=groups)
-    found = audit(manifest, split_images(manifest, SplitParams(seed=0, test=0.2, val=0.15)))
-    assert (found["across_parts"], found["groups_across_parts"]) == (0, 0)
+    table = table_of(manifest)
+    assert straddling(table, manifest["digest"]) == straddling(table, manifest["group"]) == 0
 
 
 @LAW
@@ -242,12 +257,11 @@ def test_given_validation_leaves_the_test_to_be_drawn_from_train() -> None:
     assert Counter(split(manifest_of(labels, given=given_parts)).values()) == {"train": 64, "val": 20, "test": 16}
 
 
-def test_group_that_straddles_a_given_split_stays_and_is_counted() -> None:
+def test_group_that_straddles_a_given_split_stays() -> None:
     given_parts = ["test", "train"] * 2 + ["test"] * 2 + ["train"] * 14
     manifest = manifest_of([0, 1] * 10, ["g", "g", *[None] * 18], given_parts)
-    table = split_images(manifest, SplitParams(seed=0, test=0.2, val=0))
+    table = table_of(manifest, seed=0, test=0.2, val=0)
     assert list(table["split"][:2]) == ["test", "train"]
-    assert audit(manifest, table)["groups_across_parts"] == 1
 
 
 @pytest.mark.parametrize(("labels", "groups", "val", "message"), [
@@ -268,34 +282,74 @@ def test_few_groups_give_each_part_one(sizes: list[int], test: float) -> None:
     groups: list[str | None] = [f"g{group}" for group, size in enumerate(sizes) for _ in range(size)]
     manifest = manifest_of([0] * len(groups) + [1] * 100, [*groups, *[None] * 100])
     for seed in range(10):
-        assert all(summarise(manifest, split_images(manifest, SplitParams(seed=seed, test=test, val=0.1)))[part]["0"]
+        assert all(summarise(manifest, table_of(manifest, seed=seed, test=test, val=0.1))[part]["0"]
                    for part in ("train", "val", "test"))
 
 
-def test_audit_counts_identical_files_and_their_conflicts() -> None:
-    manifest = manifest_of([0, 1, 0, 0, 1, 1], digests=["a", "a", "b", "b", "c", "d"])
-    table = manifest[["image"]].assign(split=["train", "train", "train", "test", "val", "test"])
-    assert audit(manifest, table) == {
-        "identical_files": 2, "conflicting_labels": 1, "across_parts": 1, "groups_across_parts": 0,
-    }  # fmt: skip
+LEAKING: list[tuple[int, str, str | None]] = [  # label, digest, given part
+    (0, "a", "test"), (0, "a", "train"), (1, "b", "val"), (1, "b", None), (0, "c", "train"), (0, "c", "train"),
+    (0, "d", "test"), (0, "d", "val"), (1, "e", "test"), (1, "e", "test"),
+    *[(number % 2, f"single {number}", "train") for number in range(20)],
+    *[(number % 2, f"of val {number}", "val") for number in range(4)],
+]  # fmt: skip
+
+
+def leaking() -> pd.DataFrame:
+    labels, digests, parts = zip(*LEAKING, strict=True)
+    return manifest_of(list(labels), digests=list(digests), given=list(parts))
+
+
+def test_a_copy_across_given_parts_is_dropped_outside_the_better_kept_part() -> None:
+    table = table_of(leaking(), leaks="drop")
+    assert list(table["split"][:10].astype(object).where(table["split"][:10].notna(), None)) == [
+        "test", None, "val", None, "train", "train", "test", None, "test", "test"]  # fmt: skip
+    assert list(table["reason"].dropna()) == [LEAK] * 3
+    assert summarise(leaking(), table)["dropped"] == 3
+
+
+def test_leaks_are_kept_where_asked() -> None:
+    table = table_of(leaking(), leaks="keep")
+    assert list(table["split"][:4]) == ["test", "train", "val", "train"] and table["reason"].isna().all()
+
+
+def test_leaks_fail_where_asked_and_name_an_example() -> None:
+    with pytest.raises(UserError, match=r"split\.leaks: 3 images .* such as 0007\.jpg \(val\) and 0006\.jpg \(test\)"):
+        table_of(leaking(), leaks="fail")
+
+
+def test_first_keeps_one_copy_of_each_label_and_every_test_row() -> None:
+    manifest = manifest_of([0, 0, 0, 1, 1, 0] + [0, 1] * 10, digests=["a", "a", "b", "b", "c", "c"] +
+                           [f"single {number}" for number in range(20)])
+    table = table_of(manifest, duplicates="first")
+    assert list(table["reason"][:6].notna()) == [False, True, False, False, False, False]
+    assert list(table["reason"].dropna()) == [COPY]
+    given = table_of(leaking(), duplicates="first")
+    assert list(given.index[given["reason"].notna()]) == [1, 3, 5, 7]  # 9 is a test row
+
+
+def test_conflicting_copies_are_all_dropped_where_asked() -> None:
+    manifest = manifest_of([0, 1, 0, 0, 1, 1, 0] + [0, 1] * 10, digests=["a", "a", "b", "b", "c", "d", "c"] +
+                           [f"single {number}" for number in range(20)])
+    table = table_of(manifest, duplicates="drop-conflicts")
+    assert list(table.index[table["reason"] == CONFLICT]) == [0, 1, 4, 6] and table["reason"].notna().sum() == 4
+
+
+def test_dropped_images_change_nothing_for_the_others_of_a_large_set() -> None:
+    labels = [number % 2 for number in range(400)]
+    plain = table_of(manifest_of(labels))
+    manifest = manifest_of([*labels, 0], digests=[*(f"digest of {number:04}.jpg" for number in range(400)),
+                                                  "digest of 0000.jpg"])
+    with_copy = table_of(manifest, duplicates="first")
+    assert list(with_copy["split"][:400]) == list(plain["split"])
 
 
 def test_summary_counts_classes_images_and_groups() -> None:
     manifest = manifest_of([0, 1, 0, 1], ["a", "a", None, "b"])
     table = manifest[["image"]].assign(split=["train", "train", "train", "test"])
     assert summarise(manifest, table) == {
+        "dropped": 0,
         "train": {"0": 2, "1": 1}, "val": {"0": 0, "1": 0}, "test": {"0": 0, "1": 1},
         "images": {"train": 3, "val": 0, "test": 1}, "groups": {"train": 1, "val": 0, "test": 1},
     }  # fmt: skip
 
 
-def test_stage_writes_the_split_of_a_manifest_file(tmp_path: Path) -> None:
-    (tmp_path / "data").mkdir()
-    manifest = manifest_of(labels_of_sizes([10, 20]))
-    manifest.to_parquet(tmp_path / "data" / "manifest.parquet", index=False)
-    (tmp_path / "params.yaml").write_text("split: {seed: 0, test: 0.2, val: 0.15}\n")
-    done = subprocess.run([sys.executable, ROOT / "stages" / "split.py"], cwd=tmp_path, check=True, text=True,
-                          capture_output=True, env={**os.environ, "PYTHONPATH": str(ROOT / "src")})
-    written = pd.read_parquet(tmp_path / "data" / "split.parquet")
-    assert dict(zip(written["image"], written["split"], strict=True)) == split(manifest)
-    assert "6 test" in done.stdout

@@ -1,12 +1,14 @@
-"""Bytes of an image file to RGB, uint8.
+"""Bytes of an image file to RGB, uint8: for the checks of ingest, the comparisons of the audit and the cache alike.
 
 How other pixels become RGB: grey is repeated; alpha lies over black; a palette is looked up; 16 bits are divided by
 257 and rounded, and so are 32-bit integers, which hold 16-bit values in practice; CMYK and other colour spaces are
 converted by Pillow without a profile; of several pictures in a file the first one counts. EXIF orientation is applied,
-embedded colour profiles are not.
+embedded colour profiles are not. For DICOM see dicom.py.
 """
 
 import io
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import cv2
@@ -14,18 +16,21 @@ import numpy as np
 import simplejpeg
 from PIL import Image
 
+from fovea import dicom
 from fovea.errors import UserError
 
-ORIENTATION = 0x0112
+FORMATS = ("JPEG", "PNG", "TIFF", "WEBP", "BMP", "GIF")  # that Pillow may try
+ORIENTATION = 0x0112  # EXIF tag
 FACTORS = (1, 2, 4, 8)  # by which libjpeg shrinks while it decodes
 DEEP_COLOUR = ("RGB;16", "RGBA;16", "LA;16")  # raw modes of which Pillow would keep the upper byte only
-Image.MAX_IMAGE_PIXELS = None  # `ingest.max_pixels` has judged the size already
+Image.MAX_IMAGE_PIXELS = None  # Pillow's fixed limit: `ingest.max_pixels`, checked before decoding, takes its place
 
 
 @dataclass(frozen=True)
 class Header:
     """What has to be known before decoding; height and width in px as stored, before orientation."""
 
+    format: str       # lower-case name
     height: int
     width: int
     orientation: int  # 1 to 8 as in EXIF
@@ -36,17 +41,35 @@ class Header:
 def read_header(data: bytes) -> Header:
     """Header of an encoded image, about 0.2 ms. Raises UserError if `data` is no image."""
     try:
-        with Image.open(io.BytesIO(data)) as image:
-            raw_mode = str(image.tile[0][3]) if image.tile else ""
-            return Header(
-                height=image.height,
-                width=image.width,
-                orientation=1 if image.format == "TIFF" else _orientation(image),  # Pillow turns a TIFF by itself
-                fast=image.format in ("JPEG", "MPO") and image.mode in ("RGB", "L"),
-                deep=image.format == "PNG" and raw_mode.startswith(DEEP_COLOUR),
-            )
+        if dicom.is_dicom(data):
+            return Header("dicom", *dicom.sides(data), orientation=1, fast=False, deep=False)
+        with opened(data) as image:
+            return header_of(image)
+    except UserError:
+        raise
     except Exception as error:  # decoders of foreign bytes raise whatever they like
         raise UserError(f"cannot be decoded: {error}") from None
+
+
+@contextmanager
+def opened(data: bytes) -> Iterator[Image.Image]:
+    """Pillow's view of `data`, nothing decoded yet. Raises what Pillow raises."""
+    with Image.open(io.BytesIO(data), formats=FORMATS) as image:
+        yield image
+
+
+def header_of(image: Image.Image) -> Header:
+    """Header of an image that Pillow has opened."""
+    assert image.format is not None
+    raw_mode = str(image.tile[0][3]) if image.tile else ""
+    return Header(
+        format="jpeg" if image.format == "MPO" else image.format.lower(),  # MPO: a JPEG followed by others
+        height=image.height,
+        width=image.width,
+        orientation=1 if image.format == "TIFF" else _orientation(image),  # Pillow turns a TIFF by itself
+        fast=image.format in ("JPEG", "MPO") and image.mode in ("RGB", "L"),
+        deep=image.format == "PNG" and raw_mode.startswith(DEEP_COLOUR),
+    )
 
 
 def decode(data: bytes, header: Header, factor: int = 1) -> np.ndarray:
@@ -57,8 +80,27 @@ def decode(data: bytes, header: Header, factor: int = 1) -> np.ndarray:
     """
     try:
         return _decode_jpeg(data, header, factor) if header.fast else _decode_other(data, header)
+    except UserError:
+        raise
     except Exception as error:
         raise UserError(f"cannot be decoded: {error}") from None
+
+
+def reduction(header: Header, side: int) -> int:
+    """The largest factor that `decode` may shrink by while the shorter side stays at least `side` px; 1 if none."""
+    shorter = min(header.height, header.width)
+    return max(factor for factor in FACTORS if factor == 1 or (header.fast and shorter >= factor * side))
+
+
+def decode_small(content: "bytes | np.ndarray", side: int) -> np.ndarray:
+    """RGB uint8, upright, of an encoded image or an array (h, w[, 1 or 3]), as small as it comes from `side` px on.
+
+    Raises UserError if the bytes are damaged.
+    """
+    if isinstance(content, np.ndarray):
+        return np.broadcast_to(content.reshape(*content.shape[:2], -1), (*content.shape[:2], 3))
+    header = read_header(content)
+    return upright(decode(content, header, reduction(header, side)), header.orientation)
 
 
 def upright(pixels: np.ndarray, orientation: int) -> np.ndarray:
@@ -92,9 +134,11 @@ def _decode_jpeg(data: bytes, header: Header, factor: int) -> np.ndarray:
 
 
 def _decode_other(data: bytes, header: Header) -> np.ndarray:
+    if header.format == "dicom":
+        return dicom.decode(data)
     if header.deep:
         return _decode_deep(data)
-    with Image.open(io.BytesIO(data)) as image:
+    with opened(data) as image:
         return to_rgb(image)
 
 

@@ -8,6 +8,11 @@ class UserError(Exception):
     """Wrong input. The message names the key, file or line, what is wrong, and what to do."""
 
 
+def one_line(error: Exception) -> str:
+    """What a foreign library says of an error, for the middle of a message of ours."""
+    return " ".join(str(error).split())[:300] or type(error).__name__
+
+
 def report_user_errors() -> None:
     """Make this process end a `UserError`, or a missing file, with one line; any other error keeps its traceback."""
     sys.excepthook = _one_line

@@ -10,6 +10,7 @@ from typing import Self
 import numpy as np
 
 from fovea.errors import UserError
+from fovea.ingest.address import locate, split_address
 from fovea.ingest.digest import array_digest, bytes_digest
 
 Content = bytes | np.ndarray
@@ -40,36 +41,43 @@ class RawFiles:
         self._unpacked.cleanup()
 
     def read(self, address: str) -> Content:
-        """Bytes of the file `images/a.jpeg`; uint8 (h, w[, 1 or 3]) of the member `a.npz!train/12`.
+        """Bytes of the file `images/a.jpeg` or `a.zip!b.jpeg`; uint8 (h, w[, 1 or 3]) of the member `a.npz!train/12`.
 
-        Raises UserError if the set, the file or the member is not there.
+        Archives are unpacked again if their store was deleted. Raises UserError if the set, the file or the member is
+        not there, or an archive cannot be unpacked.
         """
-        file, _, member = address.partition(".npz!")
+        file, array, member = address.partition(".npz!")
         try:
-            if not member:
-                return (self.folder / address).read_bytes()
+            path = locate(self.folder, address)
+            if not array or path.is_file():  # a name may hold .npz! without being an array
+                return path.read_bytes()
             part, _, position = member.rpartition("/")
             return np.asarray(self._array(f"{file}.npz", f"{part}_images.npy")[int(position)])
         except (FileNotFoundError, NotADirectoryError):
-            raise UserError(f"{self._missing(address)} not found; run: dvc pull {self.folder}") from None
+            raise UserError(self._missing(address)) from None
         except (KeyError, IndexError, ValueError, zipfile.BadZipFile):
             raise UserError(f"{self.folder / address}: no such member; changed since ingest, run dvc repro") from None
         except OSError as error:
             raise UserError(f"{self.folder / address}: cannot be read: {error.strerror or error}") from None
 
-    def _missing(self, address: str) -> Path:
-        return self.folder if not self.folder.is_dir() else self.folder / address
+    def _missing(self, address: str) -> str:
+        path = self.folder / address
+        archive = self.folder / split_address(address)[0][:-1]
+        if archive.is_file():
+            return f"{path}: not in the archive any more; changed since ingest, run dvc repro"
+        lost = next((there for there in (self.folder, archive) if not there.exists()), path)
+        return f"{lost} not found; run: dvc pull {self.folder}"
 
     def _array(self, file: str, name: str) -> np.ndarray:
         """A memory map of one array: the pixels of a large set fit on disk, not in memory."""
         with self._lock:
             if (file, name) not in self._arrays:
                 path = Path(self._unpacked.name) / f"{len(self._arrays)}.npy"
-                _unpack(self.folder / file, name, path)
+                _unpack(locate(self.folder, file), name, path)
                 self._arrays[file, name] = np.load(path, mmap_mode="r", allow_pickle=False)
             return self._arrays[file, name]
 
 
-def _unpack(archive: Path, name: str, to: Path) -> None:
-    with zipfile.ZipFile(archive) as members, members.open(name) as packed, to.open("wb") as unpacked:
+def _unpack(arrays: Path, name: str, to: Path) -> None:
+    with zipfile.ZipFile(arrays) as members, members.open(name) as packed, to.open("wb") as unpacked:
         shutil.copyfileobj(packed, unpacked, 1 << 20)

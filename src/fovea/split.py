@@ -1,7 +1,7 @@
 """Which image is for training, for validation, for the test: exact shares per class, groups whole, stable.
 
-The unit that is drawn is a group, or an image without one, together with whatever holds a file identical to one of its
-own, so that neither groups nor identical files straddle. Units are taken in the order of a hash of their own name and
+The unit that is drawn is a group, or an image without one, together with whatever holds a copy of one of its own
+images, so that neither groups nor copies straddle. Units are taken in the order of a hash of their own name and
 the seed. No state and no order of files is involved, so a unit's side depends on the others only through the number of
 images that each class must give.
 """
@@ -21,19 +21,27 @@ from fovea.errors import UserError
 from fovea.params.split import SplitParams
 
 PARTS = ("train", "val", "test")
+CONFLICT, COPY, LEAK = REASONS = (  # why an image is dropped
+    "copy with another label", "copy with the same label", "copy of an image of another given part"
+)
 # Units on either side of the boundary that the repair considers alone and in pairs: 40,000 exchanges a step, 10 ms.
 SINGLES, PAIRS = 80, 16
 
 
-def split_images(manifest: pd.DataFrame, params: SplitParams) -> pd.DataFrame:
-    """Part of every image: columns image, split ("train" | "val" | "test"), rows and attrs as in `manifest`.
+def split_images(manifest: pd.DataFrame, copies: np.ndarray, params: SplitParams) -> pd.DataFrame:
+    """Part of every image: columns image, split ("train" | "val" | "test", null if dropped) and reason (null, or why it
+    was dropped), rows and attrs as in `manifest`.
 
-    A given test or val part stays as it is, even where groups straddle it, which `audit` counts. What is not given is
-    drawn from the rest. Raises UserError if a class cannot have an image in train and in each part that is drawn.
+    `copies` (n,) names the group of images that show one picture, None where there is none. A given test or val part
+    stays as it is, even where groups straddle it; of copies across it, `params.leaks` decides. What is not given is
+    drawn from the rest. Raises UserError if a class cannot have an image in train and in each part that is drawn, and
+    for leaks with `leaks: fail`.
     """
     part = _given_parts(manifest)
+    reasons = dropped(manifest, copies, part, params)
+    part[reasons != None] = None  # noqa: E711  # element by element
     units = np.full(len(manifest), None, dtype=object)
-    units[part == "train"] = unit_of(manifest[part == "train"])
+    units[part == "train"] = unit_of(manifest[part == "train"], copies[part == "train"])
     wanted = {"test": params.test, "val": params.val}
     drawn = [name for name, share in wanted.items() if share and not (part == name).any()]
     _require_enough_units(manifest, units, part, drawn)
@@ -43,31 +51,49 @@ def split_images(manifest: pd.DataFrame, params: SplitParams) -> pd.DataFrame:
                       wanted[name], f"{params.seed}:{name}", keep=len(drawn) - position)
         part[pool[chosen]] = name
     _require_all_classes(manifest, part, ["train", *drawn])
-    split = pd.DataFrame({"image": manifest["image"], "split": pd.Series(part, index=manifest.index, dtype="str")})
+    columns = {"image": manifest["image"], "split": part, "reason": reasons}
+    split = pd.DataFrame({name: pd.Series(values, index=manifest.index, dtype="str") for name, values in columns.items()})
     split.attrs = manifest.attrs
     return split
 
 
 def summarise(manifest: pd.DataFrame, split: pd.DataFrame) -> dict[str, Any]:
     """Counts for reports/split.json: images of each class in each part, images and groups of each part."""
-    rows = {part: manifest[split["split"] == part] for part in PARTS}
+    rows = {part: manifest[(split["split"] == part).to_numpy()] for part in PARTS}
     return {
         **{part: _class_counts(rows[part], manifest.attrs["classes"]) for part in PARTS},
         "images": {part: len(rows[part]) for part in PARTS},
         "groups": {part: int(rows[part]["group"].nunique()) for part in PARTS},
+        "dropped": int(split["split"].isna().sum()),
     }
 
 
-def audit(manifest: pd.DataFrame, split: pd.DataFrame) -> dict[str, int]:
-    """Sets of identical files: how many, with different labels, in several parts; and groups in several parts."""
-    content = manifest.assign(split=split["split"]).groupby("digest")
-    several = content.size() > 1
-    return {
-        "identical_files": int(several.sum()),
-        "conflicting_labels": int((content["label"].nunique() > 1).sum()),
-        "across_parts": int((content["split"].nunique() > 1).sum()),
-        "groups_across_parts": int((split["split"].groupby(manifest["group"]).nunique() > 1).sum()),
-    }
+def dropped(manifest: pd.DataFrame, copies: np.ndarray, part: np.ndarray, params: SplitParams) -> np.ndarray:
+    """(n,) object: why an image is left out, None if it stays. Images of a given test part always stay.
+
+    `part` (n,) is the given one, "train" for all others. Raises UserError for leaks with `leaks: fail`.
+    """
+    table = pd.DataFrame({"group": copies, "label": manifest["label"].to_numpy(), "part": part,
+                          "image": manifest["image"].to_numpy()})
+    table["rank"] = table["part"].map({"test": 0, "val": 1, "train": 2})
+    table = table[table["group"].notna()].sort_values(["rank", "image"], kind="stable")
+    reasons = np.full(len(manifest), None, dtype=object)
+    if params.duplicates == "drop-conflicts":
+        several = table.groupby("group")["label"].transform("nunique") > 1
+        reasons[table.index[several & (table["rank"] > 0)]] = CONFLICT
+    if params.duplicates == "first":
+        again = table.duplicated(["group", "label"]) & (table["rank"] > 0)
+        reasons[table.index[again]] = COPY
+    leaking = table["rank"] > table.groupby("group")["rank"].transform("min")
+    if params.leaks == "fail" and leaking.any():
+        one = table[leaking].iloc[0]
+        other = table[table["group"] == one["group"]].iloc[0]
+        raise UserError(f"split.leaks: {int(leaking.sum())} images of the given parts stand in another part as well, such "
+                        f"as {one['image']} ({one['part']}) and {other['image']} ({other['part']}); remove one of each, "
+                        "or set split.leaks: drop")
+    if params.leaks == "drop":
+        reasons[table.index[leaking]] = LEAK
+    return reasons
 
 
 def _class_counts(rows: pd.DataFrame, classes: Sequence[str]) -> dict[str, int]:
@@ -75,16 +101,17 @@ def _class_counts(rows: pd.DataFrame, classes: Sequence[str]) -> dict[str, int]:
     return dict(zip(classes, counts, strict=True))
 
 
-def unit_of(manifest: pd.DataFrame) -> np.ndarray:
-    """(n,) object: name of what must not straddle: images linked by a common group or by identical files.
+def unit_of(manifest: pd.DataFrame, copies: np.ndarray) -> np.ndarray:
+    """(n,) object: name of what must not straddle: images linked by a common group or as copies of one picture.
 
     The name is the first of its groups (of its digests where it has none), so it depends on nothing outside the unit.
     """
-    group, digest = manifest["group"].astype(object), manifest["digest"].astype(object)
+    digest = manifest["digest"].astype(object)
+    group, copy = manifest["group"].astype(object), pd.Series(copies, index=manifest.index, dtype=object)
     owner = group.where(group.notna(), digest)
-    links, files = pd.factorize(digest)[0], pd.factorize(owner)[0]
+    links, owners = (pd.factorize(names)[0] for names in (copy.where(copy.notna(), manifest["image"]), owner))
     images = np.arange(len(manifest))
-    ends = np.concatenate([links + len(manifest), files + 2 * len(manifest)])  # nodes: images, digests, owners
+    ends = np.concatenate([links + len(manifest), owners + 2 * len(manifest)])  # nodes: images, pictures, owners
     graph = coo_array((np.ones(len(ends)), (np.tile(images, 2), ends)), shape=(3 * len(manifest),) * 2)
     component = connected_components(graph, directed=False)[1][: len(manifest)]
     return owner.groupby(component).transform("min").to_numpy()

@@ -47,15 +47,16 @@ def build_cache(
     """
     per_shard = rows_per_shard(params.size, shard_bytes)
     index = plan_rows(manifest, split, params.variants, params.balance, per_shard)
+    images = int((index["variant"] == 0).sum())
     folder.mkdir(parents=True)
     with RawFiles(raw) as files, one_thread_each():
         results = ordered_map(lambda task: make_rows(task, files, params), tasks(index), workers or os.cpu_count() or 1)
         lost: list[str] = []
-        shards = write_shards(folder, _rows(results, len(manifest), lost), len(index), params.size, per_shard)
+        shards = write_shards(folder, _rows(results, images, lost), len(index), params.size, per_shard)
     index.attrs = {**manifest.attrs, "size": params.size, "shards": shards}
     index.to_parquet(folder / "index.parquet", index=False)
     return {
-        "images": len(manifest),
+        "images": images,
         "rows": len(index),
         "variants": int((index["variant"] > 0).sum()),
         "size": params.size,

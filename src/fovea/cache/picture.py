@@ -4,8 +4,8 @@ import numpy as np
 
 from fovea.cache.circle import find_circle
 from fovea.cache.crop import Region, around, centre_square, cut
-from fovea.decode import FACTORS, Header, decode, read_header, upright
 from fovea.cache.resize import Extent, fit_square
+from fovea.decode import FACTORS, Header, decode, read_header, upright
 from fovea.params.augment import AugmentParams
 from fovea.raw import Content
 

@@ -29,11 +29,11 @@ def plan_rows(
 
 
 def join(manifest: pd.DataFrame, split: pd.DataFrame) -> pd.DataFrame:
-    """The manifest with the column `split`."""
+    """The manifest with the column `split`, without the images that split has dropped."""
     images, parts = manifest["image"], split["image"]
     if images.duplicated().any() or parts.duplicated().any() or set(images) != set(parts):
         raise UserError("data/split.parquet does not name the images of data/manifest.parquet; run: dvc repro split")
-    return manifest.merge(split[["image", "split"]], on="image", validate="one_to_one")
+    return manifest.merge(split[["image", "split"]], on="image", validate="one_to_one").dropna(subset="split")
 
 
 def count_variants(targets: np.ndarray, variants: int, balance: bool) -> np.ndarray:

@@ -1,40 +1,89 @@
-"""Check of one image file: read once, digested, and decoded: a header does not show that the rest is missing."""
+"""Check of one image: digested, and decoded once at a small scale: a header does not show that the rest is missing."""
 
-import io
+import os
+from collections.abc import Callable
+from dataclasses import replace
+from hashlib import blake2b
 from pathlib import Path
-from typing import IO
+from typing import NamedTuple
 
+import numpy as np
 import simplejpeg
 from PIL import Image, UnidentifiedImageError
 
-from fovea.ingest.digest import bytes_digest
+from fovea import dicom
+from fovea.decode import Header, decode, header_of, opened, read_header, reduction, upright
+from fovea.errors import UserError
+from fovea.ingest.digest import array_digest, bytes_digest
 from fovea.ingest.entry import Facts
+from fovea.ingest.look import SIDE, look
 
-FORMATS = ("JPEG", "PNG", "TIFF", "WEBP", "BMP", "GIF")
-ORIENTATION = 0x0112  # EXIF tag; 5 to 8 are turned by 90 degrees
-Image.MAX_IMAGE_PIXELS = None  # Pillow's fixed limit: `ingest.max_pixels`, checked before decoding, takes its place
+MAKE, MODEL = 0x010F, 0x0110  # EXIF tags
+MOST_BYTES_A_PIXEL = 8        # of pixels that are not compressed: four channels of 16 bits
+SPARE_BYTES = 64 << 20        # beyond that: metadata, further pictures
 
 
-def check_file(path: Path, max_pixels: int) -> Facts | str:
-    """Facts of the image in `path`, or the reason why it cannot be used. Only the header of too large ones is read."""
+Recall = Callable[[str], Facts | None]  # what is known of a content by its digest
+
+
+def forget(digest: str) -> None:
+    """The `Recall` that knows nothing."""
+
+
+class Made(NamedTuple):
+    """How an image was stored, see `Facts`."""
+
+    frames: int
+    camera: str | None
+    compression: str
+
+
+def check_file(path: Path, max_pixels: int, recall: Recall = forget) -> Facts | str:
+    """Facts of the image in `path`, a regular file, or the reason why it cannot be used.
+
+    Reads no file that is larger than `max_pixels` could be, and decodes no content that `recall` knows.
+    """
     try:
-        with path.open("rb") as file:
-            if not file.read(1):
-                return "empty file"
-            file.seek(0)
-            width, height, name = _header(file)
-            if reason := too_large(width, height, max_pixels):
-                return reason
-            file.seek(0)
-            data = file.read()
-        fault = _decoding_fault(data, name)
+        if (size := os.stat(path).st_size) > MOST_BYTES_A_PIXEL * max_pixels + SPARE_BYTES:
+            return f"larger than ingest.max_pixels: a file of {size >> 20} MiB"
+        return check_bytes(path.read_bytes(), max_pixels, recall)
+    except OSError as error:
+        return f"cannot be read: {error.strerror or error}"
+
+
+def check_bytes(data: bytes, max_pixels: int, recall: Recall = forget) -> Facts | str:
+    """Facts of an encoded image, or the reason why it cannot be used. A too large one is not decoded."""
+    if not data:
+        return "empty file"
+    digest = bytes_digest(data)
+    if known := recall(digest):
+        return too_large(known.width, known.height, max_pixels) or known
+    try:
+        header, made = _describe(data)
+        if reason := too_large(header.width, header.height, max_pixels):
+            return reason
+        pixels = upright(_decode_small(data, header), header.orientation)
+        width, height = (header.width, header.height) if header.orientation < 5 else (header.height, header.width)
+        return Facts(digest, len(data), width, height, header.format, *made, *look(pixels))
     except UnidentifiedImageError:
         return "not an image"
     except MemoryError:
         raise
     except Exception as error:  # decoders of foreign bytes raise whatever they like
         return _reason(error)
-    return fault or Facts(bytes_digest(data), len(data), width, height, name)
+
+
+def check_array(pixels: np.ndarray, max_pixels: int, recall: Recall = forget) -> Facts | str:
+    """The same for uint8 (h, w[, 1 or 3]), a member of an array file."""
+    height, width = pixels.shape[:2]
+    if reason := too_large(width, height, max_pixels):
+        return reason
+    digest = array_digest(pixels)
+    if known := recall(digest):
+        return known
+    seen = np.broadcast_to(pixels.reshape(height, width, -1), (height, width, 3))
+    made = Made(1, None, f"{pixels.dtype} {'grey' if pixels.size == height * width else 'RGB'}")
+    return Facts(digest, pixels.nbytes, width, height, "array", *made, *look(seen))
 
 
 def too_large(width: int, height: int, max_pixels: int) -> str | None:
@@ -42,40 +91,57 @@ def too_large(width: int, height: int, max_pixels: int) -> str | None:
     return f"larger than ingest.max_pixels: {width} x {height} px" if width * height > max_pixels else None
 
 
-def _header(file: IO[bytes]) -> tuple[int, int, str]:
-    """Width and height in px after EXIF orientation, and the format's name."""
-    with Image.open(file, formats=FORMATS) as image:
-        assert image.format is not None
-        width, height = image.size
-        name = "jpeg" if image.format == "MPO" else image.format.lower()  # MPO: a JPEG followed by others
-        turned = _orientation(image) >= 5 and name != "tiff"  # Pillow turns TIFF by itself
-        return (height, width, name) if turned else (width, height, name)
+def _describe(data: bytes) -> tuple[Header, Made]:
+    if dicom.is_dicom(data):
+        return read_header(data), Made(*dicom.made_by(data))
+    with opened(data) as image:
+        return header_of(image), Made(_frames(image), _camera(image), _compression(image))
 
 
-def _orientation(image: Image.Image) -> int:
+def _frames(image: Image.Image) -> int:
     try:
-        return int(image.getexif().get(ORIENTATION, 1))
-    except Exception:  # damaged EXIF data leave a usable image
+        return int(getattr(image, "n_frames", 1))
+    except Exception:  # a damaged second picture leaves a usable first one
         return 1
 
 
-def _decoding_fault(data: bytes, name: str) -> str | None:
-    if name == "jpeg":
-        # At 1/8 and in grey: 3 to 6 times cheaper than in full, and the whole stream is still read.
-        try:
-            simplejpeg.decode_jpeg(data, colorspace="GRAY", fastdct=True, min_height=1, min_width=1, strict=True)
-            return None
-        except ValueError as error:
-            if "premature end" in str(error).lower():
-                return "truncated or damaged JPEG"  # Pillow would fill the missing rows with grey
-    with Image.open(io.BytesIO(data), formats=FORMATS) as image:
-        image.load()
-    return None
+def _camera(image: Image.Image) -> str | None:
+    try:
+        exif = image.getexif()
+        parts = [str(exif.get(tag, "")).replace("\0", " ").split() for tag in (MAKE, MODEL)]
+    except Exception:  # damaged EXIF data leave a usable image
+        return None
+    return " ".join(parts[0] + [word for word in parts[1] if word not in parts[0]])[:80] or None
+
+
+def _compression(image: Image.Image) -> str:
+    tables = getattr(image, "quantization", None)
+    if tables:
+        named = repr((sorted(tables.items()), [part[1:3] for part in getattr(image, "layer", [])]))
+        return blake2b(named.encode(), digest_size=4).hexdigest()
+    stored = str(image.tile[0][3]) if image.tile and isinstance(image.tile[0][3], str) else image.mode
+    return f"{stored} {image.info.get('compression', '')}".strip()
+
+
+def _decode_small(data: bytes, header: Header) -> np.ndarray:
+    """RGB uint8, not upright, the whole stream read; of a JPEG at the smallest scale that keeps `SIDE` px."""
+    if not header.fast:
+        return decode(data, header)
+    if data.rfind(b"\xff\xd9") < data.rfind(b"\xff\xda"):  # no end after the last scan; libjpeg does not always tell
+        raise UserError("truncated or damaged JPEG")
+    factor = reduction(header, SIDE)
+    height, width = -(-header.height // factor), -(-header.width // factor)
+    try:
+        small: np.ndarray = simplejpeg.decode_jpeg(data, min_height=height, min_width=width, fastdct=True, strict=True)
+        return small
+    except ValueError as error:
+        if "premature end" in str(error).lower():
+            raise UserError("truncated or damaged JPEG") from None  # Pillow would fill the missing rows with grey
+    return decode(data, replace(header, fast=False))  # Pillow judges what libjpeg warns of
 
 
 def _reason(error: Exception) -> str:
-    if "truncated" in str(error).lower():
-        return "truncated"
-    if isinstance(error, OSError) and error.strerror:
-        return f"cannot be read: {error.strerror}"
-    return f"cannot be decoded: {error or type(error).__name__}"
+    text = str(error).removeprefix("cannot be decoded: ") or type(error).__name__
+    if isinstance(error, UserError) and text == str(error):
+        return text
+    return "truncated" if "truncated" in text.lower() else f"cannot be decoded: {text}"

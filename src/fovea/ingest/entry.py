@@ -1,17 +1,26 @@
 """What a label layout says about one image, and what its bytes say."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """Of one readable image: digest (40 hex digits), size in bytes, px as displayed, format's lower-case name."""
+    """Of one readable image: what it is stored as, and what a small copy of it shows."""
 
-    digest: str
+    digest: str         # of the file's bytes, 40 hex digits
     bytes: int
-    width: int
+    width: int          # px as displayed
     height: int
-    format: str
+    format: str         # lower-case name; "array" for a member of an array file
+    frames: int         # pictures in the file, of which the first is used
+    camera: str | None  # make and model, as EXIF or DICOM has them
+    compression: str    # how the pixels are stored; of a JPEG 8 hex digits that name its tables and subsampling
+    brightness: float   # mean of the lit field, 0 to 1
+    sharpness: float    # log10 of the variance of the Laplacian of the small grey copy
+    saturated: float    # share of clipped pixels, 0 to 1
+    offset: float       # of the lit field's centre from the image's, as a share of the shorter side
+    thumbnail: bytes    # uint8 (8, 8, 3), RGB of the whole image
+    fingerprint: bytes  # uint8 (32, 32), grey of the image without dark margins
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +28,8 @@ class Entry:
     """One image as a layout names it. `image` is its address relative to the set's folder, with `/`.
 
     `label`, `group` and `given` stand as written. A layout that can tell by itself that an entry is unusable gives the
-    `reason`; one that has already read the pixels (arrays) gives the `facts`.
+    `reason`; `examine` adds the `facts`. `rest` is the address with every character `blotted` that gives label or given
+    split; naming.py blots the group and makes each blot a `*`. It is "" where the address says nothing else (arrays).
     """
 
     image: str
@@ -28,3 +38,11 @@ class Entry:
     given: str | None = None
     reason: str | None = None
     facts: Facts | None = None
+    rest: str = field(default="", compare=False)  # two sources may read the same label from different parts
+
+
+def blotted(text: str, *spans: tuple[int, int]) -> str:
+    """`text` of the same length, with NUL, which no file name holds, in each span: so positions stay valid."""
+    for start, stop in spans:
+        text = text[:start] + "\0" * (stop - start) + text[stop:]
+    return text

@@ -1,20 +1,14 @@
-"""Files of an image set: which there are, and whether a path is one of them."""
+"""Files of an image set: which there are."""
 
 import os
 import posixpath
-import re
+from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
 
-IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".tif", ".tiff", ".webp", ".bmp", ".gif")
-LEADS_OUT = "leads out of the set's folder"
-# With `cache.type: symlink` DVC turns each file of a set into a link to its own store: those are part of the set.
-DVC_STORE = re.compile(r"/files/md5/[0-9a-f]{2}/[0-9a-f]{30}$")
+from fovea.ingest.address import inside, place_of, split_address
 
-
-def join(folder: str, name: str) -> str:
-    """Address of `name` in `folder`, both relative to the set's folder, without `.` and `..` where possible."""
-    return posixpath.normpath(posixpath.join(folder, name))
+IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".tif", ".tiff", ".webp", ".bmp", ".gif", ".dcm", ".dicom")
 
 
 def walk(root: Path, folder: str) -> Iterator[str]:
@@ -22,50 +16,63 @@ def walk(root: Path, folder: str) -> Iterator[str]:
 
     Links to folders are followed inside the set; one that leads out is not, its own address is yielded instead.
     """
-    yield from _walk(os.path.realpath(root), "" if folder in ("", ".") else posixpath.normpath(folder), frozenset())
+    place = place_of(root, folder)
+    top = "" if place.name in ("", ".") else posixpath.normpath(place.name)
+    for name in _walk(os.path.realpath(place.folder), top):
+        yield place.archive + name
 
 
-def _walk(root: str, folder: str, above: frozenset[str]) -> Iterator[str]:
-    real = os.path.realpath(os.path.join(root, folder))
-    if real in above:  # a link to a folder above itself would never end
-        return
-    with os.scandir(real) as items:
-        for item in items:
-            address = posixpath.join(folder, item.name)
-            if item.name.startswith("."):
-                continue
-            if item.is_dir():
-                if item.is_symlink() and not _inside(root, address):
-                    yield address
-                else:
-                    yield from _walk(root, address, above | {real})
-            elif item.name.lower().endswith(IMAGE_SUFFIXES):
-                yield address
+def _walk(root: str, top: str) -> Iterator[str]:
+    open_folders: list[tuple[str, frozenset[str]]] = [(top, frozenset())]
+    while open_folders:
+        folder, above = open_folders.pop()
+        real = os.path.realpath(os.path.join(root, folder))
+        if real in above:  # a link to a folder above itself would never end
+            continue
+        with os.scandir(real) as items:
+            for item in items:
+                name = posixpath.join(folder, item.name)
+                if item.name.startswith("."):
+                    continue
+                if item.is_dir():
+                    if item.is_symlink() and not inside(root, name):
+                        yield name
+                    else:
+                        open_folders.append((name, above | {real}))
+                elif is_image(item.name):
+                    yield name
 
 
-def path_fault(root: str, address: str) -> str | None:
-    """Why `address` is not a file of the set in `root` (a real path), None if it is one. Reads no file."""
-    if not _is_text(address):
-        return "its name is not UTF-8 text"
-    if posixpath.isabs(address) or address.split("/", 1)[0] == "..":
-        return LEADS_OUT
-    path = os.path.join(root, address)
-    if not os.path.lexists(path):
-        return "no such file"
-    if not _inside(root, address):
-        return f"symbolic link that {LEADS_OUT}"
-    if not os.path.exists(path):
-        return "symbolic link to nothing"
-    return None if os.path.isfile(path) else "not a file"
+def is_image(name: str) -> bool:
+    """Whether a file is an image by its extension."""
+    return name.lower().endswith(IMAGE_SUFFIXES)
 
 
-def _is_text(address: str) -> bool:
+def below(address: str, folder: str) -> str:
+    """The part of an image's address that follows its source's `folder`."""
+    archive, inner = split_address(folder)
+    return posixpath.relpath(address.removeprefix(archive), inner or ".")
+
+
+def by_stem(root: Path, folder: str) -> dict[str, list[str]]:
+    """Names of the files in `folder` (not below it) by their name with and without extension, from one listing.
+
+    Of several files with one stem the images count, if there are any. A folder that is not there, or not in the set,
+    has none.
+    """
+    place = place_of(root, folder)
+    real = os.path.realpath(place.folder)
     try:
-        return b"\0" not in address.encode()
-    except UnicodeEncodeError:  # bytes of a file name that are no UTF-8, as the system hands them over
-        return False
-
-
-def _inside(root: str, address: str) -> bool:
-    real = os.path.realpath(os.path.join(root, address))
-    return real == root or real.startswith(root + os.sep) or DVC_STORE.search(real) is not None
+        if not inside(real, place.name):
+            return {}
+        with os.scandir(os.path.join(real, place.name)) as items:
+            names = sorted(item.name for item in items if not item.name.startswith(".") and not item.is_dir())
+    except (OSError, ValueError):  # ValueError: a name that no file can have
+        return {}
+    stems: dict[str, list[str]] = defaultdict(list)
+    for name in names:
+        stems[posixpath.splitext(name)[0]].append(name)
+    for stem, found in stems.items():
+        if len(found) > 1:
+            stems[stem] = [name for name in found if is_image(name)] or found
+    return stems | {name: [name] for name in names}

@@ -1,38 +1,37 @@
 """The manifest: every decision about every file in one row, accepted or rejected."""
 
-import os
 import re
-from collections.abc import Iterator
-from dataclasses import replace
 from hashlib import blake2b
-from multiprocessing.pool import ThreadPool
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
 from fovea.errors import UserError
-from fovea.ingest.check import check_file, too_large
-from fovea.ingest.entry import Entry, Facts
-from fovea.ingest.files import IMAGE_SUFFIXES, path_fault
+from fovea.ingest.entry import Entry
+from fovea.ingest.examine import examine
+from fovea.ingest.files import IMAGE_SUFFIXES
 from fovea.ingest.layouts import read_sources
 from fovea.ingest.naming import in_our_terms
 from fovea.params.dataset import DatasetParams
-from fovea.progress import track
 from fovea.tables import safe_cell
 
-FACTS = {"digest": "str", "bytes": "int64", "width": "int32", "height": "int32", "format": "str"}
+FACTS = {  # columns of the manifest by their type; object is bytes
+    "digest": "str", "bytes": "int64", "width": "int32", "height": "int32", "format": "str", "frames": "int32",
+    "camera": "str", "compression": "str", "brightness": "float32", "sharpness": "float32", "saturated": "float32",
+    "offset": "float32", "thumbnail": "object", "fingerprint": "object",
+}  # fmt: skip
 SHOWN = 3  # rejected files that a message names
 
 
 def build_manifest(
-    root: Path, dataset: DatasetParams, max_pixels: int, workers: int
+    root: Path, dataset: DatasetParams, max_pixels: int, workers: int, store: Path
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Look at every image of the set in `root` with `workers` threads (0: one per core).
+    """Look at every image of the set in `root` with `workers` threads (0: one per core), and remember it in `store`.
 
-    Returns the manifest (image, digest, bytes, width, height in px, format, label, target, group, given_split; attrs
-    name, classes, positive, digest) and the rejected files (image, reason, label), both sorted by image. Neither
-    depends on the order of the files or on `workers`. Raises UserError if the set cannot be used as a whole.
+    Returns the manifest (image, the fields of `Facts`, rest, label, target, group, given_split; attrs name,
+    classes, positive, digest) and the rejected files (image, reason, label), both sorted by image. Neither depends on
+    the order of the files or on `workers`. Raises UserError if the set cannot be used as a whole.
     """
     if not root.is_dir():
         raise UserError(f"dataset.name: the folder {root} does not exist; put or link the image set there, or fetch it "
@@ -40,7 +39,7 @@ def build_manifest(
     entries = in_our_terms(read_sources(root, dataset), dataset)
     if not entries:
         raise UserError(f"dataset.sources: no images ({', '.join(IMAGE_SUFFIXES)}) in {root}; correct `images`")
-    entries = list(_checked(root, entries, max_pixels, workers))
+    entries = list(examine(root, entries, max_pixels, workers, store))
     entries.sort(key=lambda entry: (entry.image, entry.reason or ""))
     accepted = [entry for entry in entries if entry.reason is None]
     rejected = _rejected_table([entry for entry in entries if entry.reason is not None])
@@ -65,25 +64,12 @@ def summarise(manifest: pd.DataFrame, rejected: pd.DataFrame) -> dict[str, Any]:
         "classes": {name: int(counts[name]) for name in manifest.attrs["classes"]},
         "groups": int(manifest["group"].nunique()),
         "formats": _counts(manifest["format"]),
+        "several_frames": int((manifest["frames"] > 1).sum()),
         "given": _counts(manifest["given_split"]),
         "width": [int(manifest["width"].min()), int(manifest["width"].max())],
         "height": [int(manifest["height"].min()), int(manifest["height"].max())],
         "reasons": _counts(rejected["reason"].str.split(":").str[0]),
     }
-
-
-def _checked(root: Path, entries: list[Entry], max_pixels: int, workers: int) -> Iterator[Entry]:
-    real_root = os.path.realpath(root)
-
-    def check(entry: Entry) -> Entry:
-        if entry.facts is not None:  # an array member, read already
-            return replace(entry, reason=entry.reason or too_large(entry.facts.width, entry.facts.height, max_pixels))
-        reason = path_fault(real_root, entry.image) or entry.reason
-        result = reason or check_file(root / entry.image, max_pixels)
-        return replace(entry, facts=result) if isinstance(result, Facts) else replace(entry, reason=result)
-
-    with ThreadPool(workers or os.cpu_count()) as pool:
-        yield from track(pool.imap(check, entries, chunksize=8), "ingest", total=len(entries))
 
 
 def _class_order(found: set[str], dataset: DatasetParams, rejected: pd.DataFrame) -> list[str]:
@@ -116,6 +102,7 @@ def _manifest_table(accepted: list[Entry], classes: list[str], dataset: DatasetP
     columns: dict[str, pd.Series[Any]] = {"image": pd.Series([entry.image for entry in accepted], dtype="str")}
     for name, dtype in FACTS.items():
         columns[name] = pd.Series([getattr(entry.facts, name) for entry in accepted], dtype=dtype)
+    columns["rest"] = pd.Series([entry.rest for entry in accepted], dtype="str")
     columns["label"] = pd.Series([entry.label for entry in accepted], dtype="str")
     columns["target"] = pd.Series([targets[str(entry.label)] for entry in accepted], dtype="int16")
     columns["group"] = pd.Series([entry.group for entry in accepted], dtype="str")

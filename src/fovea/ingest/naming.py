@@ -1,6 +1,5 @@
 """From what a layout writes to our terms: one entry per row, class, group and part by the rules of `dataset`."""
 
-import posixpath
 import re
 import sys
 from collections import defaultdict
@@ -8,12 +7,15 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 
 from fovea.errors import UserError
-from fovea.ingest.entry import Entry
+from fovea.ingest.address import base_name
+from fovea.ingest.archives import DUPLICATE
+from fovea.ingest.entry import Entry, blotted
 from fovea.params.dataset import DatasetParams
 
 
 def in_our_terms(entries: Iterable[Entry], dataset: DatasetParams) -> list[Entry]:
-    """Entries with class, group and given split as `dataset` says; unusable ones with a reason.
+    """Entries with class, group and given split as `dataset` says; unusable ones with a reason. In `rest` a `*` stands
+    for each part of the address that gives one of these.
 
     Raises UserError for a given split that `dataset.splits` does not name, and a `dataset.group` that matches nothing.
     """
@@ -27,13 +29,16 @@ def _without_repeats(entries: Iterable[Entry]) -> Iterator[Entry]:
     """The first entry of each image, the others with a reason. Where they contradict each other, none is the first."""
     by_image: dict[str, list[Entry]] = defaultdict(list)
     for entry in entries:
-        by_image[entry.image].append(entry)
+        if entry.reason and entry.reason.startswith(DUPLICATE):  # of an archive, which says of which two it is
+            yield entry
+        else:
+            by_image[entry.image].append(entry)
     for first, *others in by_image.values():
         if all(other == first for other in others):
             yield first
-            yield from (replace(other, reason="duplicate identifier: named before") for other in others)
+            yield from (replace(other, reason=f"{DUPLICATE}: named before") for other in others)
         else:
-            reason = "duplicate identifier: with different labels, groups or splits"
+            reason = f"{DUPLICATE}: with different labels, groups or splits"
             yield from (replace(entry, reason=reason) for entry in (first, *others))
 
 
@@ -42,16 +47,23 @@ def _named(entry: Entry, dataset: DatasetParams) -> Entry:
     reason = entry.reason
     if reason is None and dataset.classes and label not in dataset.classes:
         reason = f"label outside dataset.classes: {label}"
-    group = entry.group or _group(entry.image, dataset.group)
-    return replace(entry, label=label, group=group, given=_given(entry.given, dataset.splits), reason=reason)
+    group, rest = entry.group, entry.rest
+    if group is None and dataset.group is not None:
+        group, span = _group(entry.image, dataset.group)
+        rest = blotted(rest, span) if rest else ""
+    rest = re.sub("\0+", "*", rest)
+    return replace(entry, label=label, group=group, given=_given(entry.given, dataset.splits), reason=reason, rest=rest)
 
 
-def _group(image: str, pattern: str | None) -> str | None:
-    if pattern is None:
-        return None
+def _group(image: str, pattern: str) -> tuple[str | None, tuple[int, int]]:
+    """The group that `pattern` finds in an address, and where, as (start, stop)."""
     # The rule of .gitignore: a pattern with a slash is meant for the whole address.
-    match = re.search(pattern, image if "/" in pattern else posixpath.basename(image))
-    return match["group"] or None if match else None
+    searched = image if "/" in pattern else base_name(image)
+    match = re.search(pattern, searched)
+    if not match or not match["group"]:
+        return None, (0, 0)
+    start = len(image) - len(searched)
+    return match["group"], (start + match.start("group"), start + match.end("group"))
 
 
 def _given(written: str | None, splits: Mapping[str, str] | None) -> str | None:

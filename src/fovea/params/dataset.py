@@ -43,11 +43,15 @@ class Pattern(Source):
         return _regular_expression(pattern, "label")
 
 
-class Table(Source):
-    """A CSV, TSV, TXT or XLSX table. Columns are names, or numbers from 0 if `header` is false.
+NAMED_COLUMNS = (".json", ".jsonl", ".ndjson", ".parquet")
 
-    `extension` is added to names that are written without one ("" if they have it). `group_column` and
-    `split_column` may be null.
+
+class Table(Source):
+    """A CSV, TSV, TXT, XLSX, JSON, JSON-lines or Parquet table. Columns are names, or numbers from 0 if `header` is
+    false. A list of label columns is one-hot: the one that holds 1 gives its name as the label.
+
+    `extension` is added to names that are written without one ("" if they have it, null to look for the file).
+    `group_column` and `split_column` may be null.
     """
 
     layout: Literal["table"]
@@ -55,18 +59,22 @@ class Table(Source):
     images: str
     header: bool
     name_column: str | int
-    label_column: str | int
+    label_column: str | int | Annotated[list[str | int], Field(min_length=2)]
     group_column: str | int | None
     split_column: str | int | None
-    extension: str
+    extension: str | None
 
     @model_validator(mode="after")
     def _consistent(self) -> "Table":
         if self.split_column is not None and self.split is not None:
             raise ValueError("split: must be null with split_column, which gives it")
+        if not self.header and self.file.lower().endswith(NAMED_COLUMNS):
+            raise ValueError("header: must be true for JSON and Parquet, whose columns have names")
         for key in ("name_column", "label_column", "group_column", "split_column"):
-            if not self.header and isinstance(getattr(self, key), str):
+            if not self.header and _has_name(getattr(self, key)):
                 raise ValueError(f"{key}: must be a number from 0, or null where allowed, because header is false")
+        if isinstance(self.label_column, list) and len(set(map(str, self.label_column))) < len(self.label_column):
+            raise ValueError("label_column: a column stands twice")
         return self
 
 
@@ -77,7 +85,14 @@ class Lists(Source):
     names: str
     labels: str
     images: str
-    extension: str
+    extension: str | None
+
+    @model_validator(mode="after")
+    def _without_columns(self) -> "Lists":
+        for key in ("names", "labels"):
+            if getattr(self, key).lower().endswith(NAMED_COLUMNS):
+                raise ValueError(f"{key}: must be a text file or XLSX; JSON and Parquet are read by layout: table")
+        return self
 
 
 class Arrays(Source):
@@ -130,6 +145,10 @@ class DatasetParams(Section):
         if self.positive is not None and self.classes and (len(self.classes) != 2 or self.positive not in self.classes):
             raise ValueError(f"positive: is {self.positive!r}, but must be one of exactly two classes")
         return self
+
+
+def _has_name(column: object) -> bool:
+    return any(isinstance(name, str) for name in (column if isinstance(column, list) else [column]))
 
 
 def _text(value: object) -> str:

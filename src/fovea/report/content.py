@@ -22,10 +22,17 @@ PER_CLASS = {
     "precision": "Precision", "sensitivity": "Sensitivity", "specificity": "Specificity", "f1": "F1",
     "auroc": "AUROC", "average_precision": "Average precision",
 }
-AUDIT = {
-    "identical_files": "groups of identical files", "conflicting_labels": "of them with different labels",
-    "across_parts": "of them in more than one part",
+DUPLICATES = {  # keys of the audit's duplicates
+    "identical_files": "groups of identical files", "identical_pixels": "groups of identical pixels in other files",
+    "near": "groups of near-duplicates", "images": "images in these groups", "conflicts": "groups with several labels",
+    "leaks": "groups on both sides of the given split",
 }
+DROPPED = {"duplicates": "duplicates", "conflicts": "of groups with several labels",
+           "leaks": "training copies of test or validation images"}
+QUALITY = {"dark": "Dark", "bright": "Bright", "blurred": "Blurred", "saturated": "Saturated",
+           "off_centre": "Field off centre"}
+CHANCE, SCALE_FROM = 0.5, 0.3  # of the bars of AUROCs, which end at 1
+MOST_WARNINGS, MOST_GROUPS, MOST_OF_GROUP, MOST_OUTLIERS, MOST_SHORTCUTS = 4, 12, 4, 6, 12  # shown; the audit has more
 MOST_REJECTED = 50  # rows shown; the table of rejected files has all
 
 
@@ -35,6 +42,24 @@ class Chart:
     description: str  # for those who don't see it
     caption: str
     svg: str
+
+
+@dataclass(frozen=True)
+class Named:
+    """An image that the audit names."""
+
+    image: str
+    label: str               # its class and part, or what there is to say of it
+    picture: Picture | None  # None if it is not in the cache
+
+
+@dataclass(frozen=True)
+class Twins:
+    """One picture several times."""
+
+    title: str
+    images: list[Named]
+    more: int  # that are not shown
 
 
 @dataclass(frozen=True)
@@ -75,11 +100,55 @@ def split_rows(results: Results) -> list[tuple[str, list[int], int]]:
     return rows
 
 
-def audit_facts(results: Results) -> list[tuple[str, int]]:
-    """Every count of the audit, those that we know by their name first."""
-    counts = {key: value for key, value in results.audit.items() if isinstance(value, int)}
-    names = AUDIT | {key: key.replace("_", " ") for key in counts if key not in AUDIT}
-    return [(label, counts[key]) for key, label in names.items() if key in counts]
+def audit_tags(audit: dict[str, Any], looked: str) -> dict[str, str]:
+    """What the MLflow run is tagged with: strong shortcuts, or "none"; number of warnings. `looked`: split.shortcuts."""
+    strong = [f"{one['feature']} (AUROC {one['auroc']:.2f})" for one in audit["shortcuts"] if one["flagged"]]
+    nothing = "off" if looked == "off" else "none"
+    return {"fovea.shortcuts": ", ".join(strong) or nothing, "fovea.warnings": str(len(audit["warnings"]))}
+
+
+def duplicate_counts(results: Results) -> list[tuple[str, int]]:
+    """What was found and what was dropped, without zeros."""
+    found, dropped = results.audit["duplicates"], results.audit["duplicates"]["dropped"]
+    rows = [(label, found[key]) for key, label in DUPLICATES.items()]
+    rows += [(f"images dropped: {label}", dropped[key]) for key, label in DROPPED.items()]
+    return [(label, count) for label, count in rows if count]
+
+
+def duplicate_groups(results: Results) -> list[Twins]:
+    """The first MOST_GROUPS groups of the audit, which names conflicts and leaks first."""
+    groups = results.audit["duplicates"]["groups"][:MOST_GROUPS]
+    shown = _pictures(results, [image for group in groups for image in group["images"][:MOST_OF_GROUP]])
+    return [_twins(group, shown) for group in groups]
+
+
+def _twins(group: dict[str, Any], shown: dict[str, Picture]) -> Twins:
+    said = {"conflict": "different labels", "leak": "on both sides of the given split"}
+    title = ", ".join([group["kind"], *(text for key, text in said.items() if group[key])])
+    rows = list(zip(group["images"], group["labels"], group["parts"], strict=True))[:MOST_OF_GROUP]
+    images = [Named(image, f"{label}, {PARTS.get(part, 'dropped')}", shown.get(image)) for image, label, part in rows]
+    return Twins(title, images, len(group["images"]) - len(images))
+
+
+def outliers(results: Results) -> list[tuple[str, int, list[Named]]]:
+    """Fault, how many images have it, and the worst of them; faults that no image has are left out."""
+    found = {key: results.audit["quality"][key] for key in QUALITY if results.audit["quality"][key]["count"]}
+    shown = _pictures(results, [image for fault in found.values() for image in fault["images"][:MOST_OUTLIERS]])
+    return [(QUALITY[key], fault["count"],
+             [Named(image, "", shown.get(image)) for image in fault["images"][:MOST_OUTLIERS]])
+            for key, fault in found.items()]
+
+
+def _pictures(results: Results, images: list[str]) -> dict[str, Picture]:
+    """Those of `images` that are in the cache, by name; what was dropped is not."""
+    cached = set(results.cache.index["image"])
+    known = [image for image in dict.fromkeys(images) if image in cached]
+    return dict(zip(known, originals(results.cache, pd.Series(known, dtype="str")), strict=True))
+
+
+def along(auroc: float) -> str:
+    """Place of an AUROC on a bar from SCALE_FROM to 1, in per cent."""
+    return f"{100 * max(auroc - SCALE_FROM, 0) / (1 - SCALE_FROM):.1f}%"
 
 
 def reasons(rejected: pd.DataFrame) -> list[tuple[str, int]]:

@@ -23,6 +23,7 @@ __all__ = ["Artifacts", "TrainingRun", "log_evaluation", "log_report", "start_tr
 RECORDED_SECTIONS = ("dataset", "ingest", "split", "augment", "train", "machine")
 LARGEST_BATCH = 1000                               # points that MLflow takes at once
 LARGEST_BATCH_OF_PARAMS = 100
+LONGEST_TAG = 5000
 LONGEST_DIGEST = 36                                # of an input: an md5 with ".dir" is just as long
 SHOWN = {"test": "test", "val": "val_best"}        # part of metrics.json: its name in MLflow
 EVALUATION, LATEST, PARENT = "fovea.evaluation", "fovea.latest_evaluation", "mlflow.parentRunId"
@@ -94,18 +95,23 @@ def log_evaluation(
     `metrics` is metrics.json, `params` the section `evaluate`; together they are the key: the same evaluation is
     recorded once, whenever it comes. The run shows `test/*` and `val_best/*` of the latest and stays as it ended.
     """
-    return _evaluation(run_id, metrics, params, artifacts or {}, {})
+    return _evaluation(run_id, metrics, params, artifacts or {}, {}, {})
 
 
 def log_report(
-    run_id: str | None, metrics: Mapping[str, Any], params: Mapping[str, Any], artifacts: Artifacts
+    run_id: str | None, metrics: Mapping[str, Any], params: Mapping[str, Any], artifacts: Artifacts,
+    tags: Mapping[str, str] | None = None,
 ) -> str | None:
-    """Store the report with the evaluation that it shows, and with run `run_id`, in place of an earlier one."""
-    return _evaluation(run_id, metrics, params, artifacts, artifacts)
+    """Store the report with the evaluation that it shows, and with run `run_id`, in place of an earlier one.
+
+    The run gets `tags`; MLflow cuts none of them, so each is cut to what it takes.
+    """
+    return _evaluation(run_id, metrics, params, artifacts, artifacts, tags or {})
 
 
 def _evaluation(
-    run_id: str | None, metrics: Mapping[str, Any], params: Mapping[str, Any], artifacts: Artifacts, shown: Artifacts
+    run_id: str | None, metrics: Mapping[str, Any], params: Mapping[str, Any], artifacts: Artifacts, shown: Artifacts,
+    tags: Mapping[str, str],
 ) -> str | None:
     if run_id is None:
         print("warning: MLflow: the training was not recorded, so neither is its evaluation", file=sys.stderr)
@@ -123,6 +129,8 @@ def _evaluation(
         store_files(client, child.info.run_id, artifacts)
         _show_latest(client, parent, key, values)
         store_files(client, run_id, shown)
+        for tag, value in tags.items():
+            client.set_tag(run_id, tag, value[:LONGEST_TAG])
         return str(child.info.run_id)
     return None
 

@@ -1,0 +1,141 @@
+"""How many planted copies are found among 10,000 images, and what is taken for a copy that is none.
+
+    FOVEA_REAL_DATA=... python -m benchmarks.duplicates
+
+Not run yet.
+"""
+
+import os
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pandas as pd
+
+from fovea.audit.candidates import propose
+from fovea.audit.copies import find_copies
+from fovea.decode import decode_small
+from fovea.demo.photograph import draw_photograph, encode_jpeg
+from fovea.ingest.digest import bytes_digest
+from fovea.ingest.manifest import build_manifest
+from fovea.params.dataset import DatasetParams
+from tests.real_sets import FOLDER
+
+IMAGES, OF_EACH, SIDE = 10_000, 75, 200
+SEARCHED = 35_000
+
+
+def turned(image: np.ndarray, degrees: float) -> np.ndarray:
+    matrix = cv2.getRotationMatrix2D((image.shape[1] / 2 - 0.5, image.shape[0] / 2 - 0.5), degrees, 1)
+    return cv2.warpAffine(image, matrix, image.shape[1::-1])
+
+
+def cropped(image: np.ndarray, left: float, right: float) -> np.ndarray:
+    """Without a share of each side from the left and top, and from the right and bottom."""
+    height, width = image.shape[:2]
+    return image[round(left * height) : round((1 - right) * height), round(left * width) : round((1 - right) * width)]
+
+
+Way = Callable[[np.ndarray], np.ndarray]
+WAYS: dict[str, Way] = {
+    "recompressed, quality 40": lambda image: image,
+    "mirrored": lambda image: image[:, ::-1],
+    "turned by 90 degrees": lambda image: np.rot90(image),
+    "turned by 180 degrees": lambda image: np.rot90(image, 2),
+    "turned by 5 degrees": lambda image: turned(image, 5),
+    "turned by 30 degrees": lambda image: turned(image, 30),
+    "half the size": lambda image: cv2.resize(image, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA),
+    "1.5 times the size": lambda image: cv2.resize(image, None, fx=1.5, fy=1.5, interpolation=cv2.INTER_CUBIC),
+    "cropped by 3 % at each side": lambda image: cropped(image, 0.03, 0.03),
+    "cropped by 5 % at two sides": lambda image: cropped(image, 0, 0.05),
+}  # fmt: skip
+FOLDERS = {"layout": "folders", "images": "", "split_folders": False, "split": None}
+DATASET = DatasetParams.model_validate({
+    "name": "set", "labels": {}, "classes": [], "positive": None, "group": None, "splits": None, "sources": [FOLDERS],
+})  # fmt: skip
+
+
+def draw(number: int) -> bytes:
+    cv2.setNumThreads(1)
+    return encode_jpeg(draw_photograph(f"{number}_left", number % 5, SIDE, 0)[0], 90)
+
+
+def plant(folder: Path, originals: Sequence[Path]) -> dict[str, list[frozenset[str]]]:
+    """Write OF_EACH copies for each way; returns the pairs of file names that must be found."""
+    planted: dict[str, list[frozenset[str]]] = {}
+    for number, (way, change) in enumerate(WAYS.items()):
+        for original in originals[number * OF_EACH : (number + 1) * OF_EACH]:
+            pixels = np.ascontiguousarray(change(decode_small(original.read_bytes(), 10**6)))
+            name = f"{original.stem}-copy.jpg"
+            (folder / name).write_bytes(encode_jpeg(pixels, 40 if "40" in way else 85))
+            planted.setdefault(way, []).append(frozenset((original.name, name)))
+    return planted
+
+
+def search(name: str, root: Path, store: Path) -> pd.DataFrame:
+    """Plant copies among the images of `root`, seek them, print what was found; returns the manifest."""
+    originals = sorted(root.rglob("*.jpg"), key=lambda path: path.name)
+    planted = plant(root / "a", originals)
+    manifest = build_manifest(root, DATASET, 10**8, 0, store)[0]
+    start = time.perf_counter()
+    pairs = find_copies(manifest, root, 0, store)
+    seconds = time.perf_counter() - start
+    names = manifest["image"].str.rsplit("/").str[-1].to_numpy()
+    found = {frozenset(names[[row.first, row.second]]) for row in pairs.itertuples()}
+    copies = len(manifest) - len(originals)
+    print(f"{name}: {len(originals)} images and {copies} planted copies, sought in {seconds:.1f} s")
+    for way, wanted in planted.items():
+        print(f"    {way:<30} {np.mean([pair in found for pair in wanted]):6.1%} of {len(wanted)}")
+    planted_pairs = {pair for several in planted.values() for pair in several}
+    others = sorted(", ".join(sorted(pair)) for pair in found - planted_pairs)
+    print(f"    taken for copies beside these: {len(others)} pairs", *others, sep="\n      ", flush=True)
+    return manifest
+
+
+def time_search(fingerprints: np.ndarray) -> None:
+    """Candidates among SEARCHED fingerprints, each the mean of two real ones, one of them turned."""
+    one, other = np.random.default_rng(0).integers(0, len(fingerprints), (2, SEARCHED))
+    mixed = (fingerprints[one] // 2 + np.rot90(fingerprints[other], axes=(1, 2)) // 2).astype(np.uint8)
+    seconds = []
+    for _ in range(3):
+        start = time.perf_counter()
+        found = propose(mixed)
+        seconds.append(time.perf_counter() - start)
+    print(f"candidates among {SEARCHED} images: {np.median(seconds):.1f} s, {min(seconds):.1f} to {max(seconds):.1f}, n = 3; "
+          f"{len(found)} pairs", flush=True)
+
+
+def main() -> None:
+    with tempfile.TemporaryDirectory() as scratch:
+        store = Path(scratch) / "store"
+        root = new_set(Path(scratch) / "drawn")
+        with ProcessPoolExecutor() as pool:
+            for number, data in enumerate(pool.map(draw, range(IMAGES - OF_EACH * len(WAYS)), chunksize=50)):
+                (root / "ab"[number % 2] / f"{number:05}.jpg").write_bytes(data)
+        print(f"{os.cpu_count()} cores")
+        manifest = search(f"drawn photographs of {SIDE} px", root, store)
+        time_search(np.frombuffer(b"".join(manifest["fingerprint"]), np.uint8).reshape(-1, 32, 32))
+        if FOLDER is None:
+            sys.exit("FOVEA_REAL_DATA is not set: real images are left out")
+        for name in ("aptos2019", "palm"):
+            root = new_set(Path(scratch) / name)
+            contents = {bytes_digest(data): (path.name, data) for path in sorted((Path(FOLDER) / name).rglob("*.jpg"))
+                        for data in [path.read_bytes()]}
+            for number, (file, data) in enumerate(contents.values()):
+                (root / "ab"[number % 2] / file).write_bytes(data)
+            search(f"{name}, each content once", root, store)
+
+
+def new_set(root: Path) -> Path:
+    for name in ("a", "b"):
+        (root / name).mkdir(parents=True)
+    return root
+
+
+if __name__ == "__main__":
+    main()

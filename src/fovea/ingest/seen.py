@@ -1,0 +1,91 @@
+"""Images that were looked at before, so that ingest decodes each content once and reads unchanged files not at all.
+
+Two tables in SQLite: what is known of a content, by its digest; and which content a file had, by what the file system
+says of it (as git's index does). A file whose size and times are unchanged is not read again.
+"""
+
+import os
+import sqlite3
+import threading
+import time
+from collections.abc import Iterable
+from contextlib import closing
+from dataclasses import astuple, fields
+from pathlib import Path
+from typing import NamedTuple, Self
+
+from fovea.ingest.entry import Facts
+
+VERSION = 1  # of the code that fills Facts: raise it with any change of what check.py and look.py find
+SETTLED = 2  # s; a file changed later than this before we looked may change again within the clock's step
+COLUMNS = [field.name for field in fields(Facts)]
+
+
+class Stamp(NamedTuple):
+    """What identifies an unchanged file: it changes with every write, rename over it, or change of its links."""
+
+    device: int
+    inode: int
+    size: int
+    modified: int  # ns
+    changed: int   # ns
+
+
+def stamp(path: Path | str) -> Stamp:
+    """Raises OSError if the file is not there."""
+    found = os.stat(path)
+    return Stamp(found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns)
+
+
+class Seen:
+    """The store in `folder`; a context manager. `facts` may be called by several threads, and several processes may
+    use one store: SQLite locks it for the moment of a write."""
+
+    def __init__(self, folder: Path) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self._database = sqlite3.connect(folder / f"facts-{VERSION}.db", timeout=60, check_same_thread=False)
+        self._lock = threading.Lock()
+        self._opened = time.time_ns()
+        with self._database as database:
+            database.execute("PRAGMA journal_mode=WAL")
+            database.execute("PRAGMA synchronous=NORMAL")
+            database.execute(f"CREATE TABLE IF NOT EXISTS contents ({', '.join(COLUMNS)}, PRIMARY KEY (digest))")
+            database.execute(f"CREATE TABLE IF NOT EXISTS files ({', '.join(Stamp._fields)}, digest, "
+                             "PRIMARY KEY (device, inode)) WITHOUT ROWID")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._database.close()
+
+    def unchanged(self, stamps: Iterable[Stamp]) -> dict[Stamp, Facts]:
+        """What is known of files that have not changed since, in one query: 35,000 in half a second."""
+        names = ", ".join(Stamp._fields)
+        with self._lock, self._database as database:
+            database.execute(f"CREATE TEMP TABLE asked ({names})")
+            database.executemany("INSERT INTO asked VALUES (?, ?, ?, ?, ?)", stamps)
+            with closing(database.execute(
+                f"SELECT {names}, {', '.join(f'contents.{name}' for name in COLUMNS)} FROM asked "
+                f"JOIN files USING ({names}) JOIN contents USING (digest)"
+            )) as rows:
+                found = {Stamp(*row[:5]): Facts(*row[5:]) for row in rows}
+            database.execute("DROP TABLE asked")
+        return found
+
+    def facts(self, digest: str) -> Facts | None:
+        """What is known of a content."""
+        with self._lock:
+            row = self._database.execute(f"SELECT {', '.join(COLUMNS)} FROM contents WHERE digest = ?", (digest,))
+            found = row.fetchone()
+        return Facts(*found) if found else None
+
+    def remember(self, looked_at: Iterable[tuple[Stamp | None, Facts]]) -> None:
+        """Keep what was found, and of files that have settled their stamps. One transaction."""
+        known = list(looked_at)
+        settled = self._opened - SETTLED * 10**9
+        stamps = [(*one, facts.digest) for one, facts in known if one and max(one.modified, one.changed) < settled]
+        with self._lock, self._database as database:
+            database.executemany(f"INSERT OR REPLACE INTO contents VALUES ({', '.join('?' * len(COLUMNS))})",
+                                 [astuple(facts) for _, facts in known])
+            database.executemany("INSERT OR REPLACE INTO files VALUES (?, ?, ?, ?, ?, ?)", stamps)
