@@ -106,8 +106,8 @@ def time_search(fingerprints: np.ndarray) -> None:
         start = time.perf_counter()
         found = propose(mixed)
         seconds.append(time.perf_counter() - start)
-    print(f"candidates among {SEARCHED} images: {np.median(seconds):.1f} s, {min(seconds):.1f} to {max(seconds):.1f}, n = 3; "
-          f"{len(found)} pairs", flush=True)
+    spread = f"({min(seconds):.1f} to {max(seconds):.1f}, n = 3)"
+    print(f"candidates among {SEARCHED} images: {np.median(seconds):.1f} s {spread}, {len(found)} pairs", flush=True)
 
 
 def main() -> None:

@@ -14,6 +14,7 @@ import yaml
 
 from fovea.cache.read import Cache
 from fovea.errors import report_user_errors
+from fovea.evaluation.suspicious import NUMBERS
 from fovea.evaluation.table import read_predictions
 from fovea.files import read_json, replacing
 from fovea.params.report import ReportParams
@@ -22,6 +23,7 @@ from fovea.report.audit import audit_tags
 from fovea.report.figures import save_png
 from fovea.report.html import draw_figures, render
 from fovea.report.results import Results
+from fovea.tables import read_table
 from fovea.tracking import runs
 
 PRINTED = ("dataset", "ingest", "split", "augment", "train", "evaluate", "report")  # those that dvc.yaml lists
@@ -39,13 +41,14 @@ results = Results(
     parameters={name: sections[name] for name in PRINTED},
     commands={name: stage["cmd"] for name, stage in stages.items()},
     ingest=read_json("reports/ingest.json"),
-    rejected=pd.read_csv("reports/rejected.csv", **as_text),
+    rejected=read_table("reports/rejected.csv"),
     split=read_json("reports/split.json"),
     audit=read_json("reports/audit.json"),
     augment=read_json("reports/augment.json"),
     history=pd.read_csv("reports/history.csv"),
     steps=pd.read_csv("reports/steps.csv"),
     predictions=read_predictions("reports/predictions.csv"),
+    suspicious=read_table("reports/suspicious_labels.csv", numbers=NUMBERS),
     metrics=read_json("reports/metrics.json"),
     roc=pd.read_csv("reports/plots/roc.csv", **as_text).astype({"fpr": float, "tpr": float}),
     precision_recall=pd.read_csv("reports/plots/precision_recall.csv", **as_text)

@@ -120,7 +120,8 @@ def test_summary_counts(tmp_path: Path) -> None:
     write_table(tmp_path, {"1_left.jpg": "0", "1_right.jpg": "1", "2_left.jpg": "1", "3_left.jpg": "1"})
     (tmp_path / "images" / "3_left.jpg").write_bytes(b"")
     assert summarise(*ingest(tmp_path, {**TABLE, "split": "train"}, group="(?P<group>.+)_")) == {
-        "images": 3, "rejected": 1, "classes": {"0": 1, "1": 2}, "groups": 2, "formats": {"jpeg": 3}, "several_frames": 0,
+        "images": 3, "rejected": 1, "classes": {"0": 1, "1": 2}, "groups": 2, "formats": {"jpeg": 3},
+        "several_frames": 0,
         "given": {"train": 3}, "width": [24, 24], "height": [16, 16], "reasons": {"empty file": 1},
     }  # fmt: skip
 

@@ -1,4 +1,4 @@
-"""The four real image sets and what they give away, where the environment variable FOVEA_REAL_DATA names the folder that holds them."""
+"""The four real image sets and what they give away, where FOVEA_REAL_DATA names the folder that holds them."""
 
 import os
 import tempfile
@@ -82,7 +82,7 @@ def test_palm_loses_the_training_copies_of_test_images() -> None:
     assert summarise_split(manifest, split)["images"] == {"train": 338, "val": 60, "test": 400}
     duplicates = audit["duplicates"]
     assert (duplicates["identical_files"], duplicates["leaks"]) == (5, 2) and sum(duplicates["dropped"].values()) == 2
-    assert "2 pictures stand in several of the parts" in audit["warnings"][0]
+    assert "2 pictures stand in several parts" in audit["warnings"][0]
 
 
 def test_skin200_is_told_by_the_size_of_its_images() -> None:

@@ -217,7 +217,8 @@ def test_each_layout_is_taken_in_whole(
 ) -> None:
     write_images(tmp_path / "set")
     write(params, name)
-    manifest, rejected = build_manifest(tmp_path / "set", load("dataset", DatasetParams, params), 10**8, 1, tmp_path / "store")
+    dataset = load("dataset", DatasetParams, params)
+    manifest, rejected = build_manifest(tmp_path / "set", dataset, 10**8, 1, tmp_path / "store")
     assert rejected.empty
     assert manifest["given_split"].value_counts().to_dict() == given
     assert manifest["label"].value_counts().to_dict() == classes

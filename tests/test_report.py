@@ -16,8 +16,10 @@ import pytest
 import yaml
 
 from fovea.evaluation import curves, metrics
+from fovea.evaluation.suspicious import suspicious_labels
 from fovea.files import write_json
 from fovea.report.audit import audit_tags
+from fovea.tables import write_table
 
 REPOSITORY = Path(__file__).parent.parent
 HOSTILE = ("<script>alert(1)</script>", "\"quoted\" & 'named'", "{{ 7 * 7 }}", "$\\frac{$", "absent")
@@ -26,8 +28,8 @@ needs_chromium = pytest.mark.skipif(shutil.which("chromium") is None, reason="in
 
 
 def images_of(classes: list[str], absent: str | None) -> pd.DataFrame:
-    """One row per image; names hold quotes and tags. `absent` has no image in the test part."""
-    rows = [(f"{target} {label[:6]}/{part} {number} <b>\"it's\".jpg", label, target, part)
+    """One row per image; names hold quotes and tags, some are formulas. `absent` has no image in the test part."""
+    rows = [(f"{'=' * (target == 1)}{target} {label[:6]}/{part} {number} <b>\"it's\".jpg", label, target, part)
             for target, label in enumerate(classes) for part, count in PER_PART.items() for number in range(count)
             if not (part == "test" and label == absent)]
     return pd.DataFrame(rows, columns=["image", "label", "target", "split"])
@@ -52,6 +54,7 @@ def predict(images: pd.DataFrame, classes: list[str]) -> pd.DataFrame:
     rows = images[images["split"] != "train"].reset_index(drop=True)
     raw = np.random.default_rng(2).random((len(rows), len(classes))) + 0.7 * np.eye(len(classes))[rows["target"]]
     chances = raw**3 / (raw**3).sum(axis=1, keepdims=True)
+    chances[::7] = np.roll(np.eye(len(classes))[rows["target"][::7]], 1, axis=1)  # sure of another class
     table = rows[["image", "split", "label"]].assign(prediction=np.array(classes, dtype=object)[chances.argmax(1)])
     return table.assign(**{f"p_{name}": chances[:, number] for number, name in enumerate(classes)})
 
@@ -157,6 +160,7 @@ def write_miniature(folder: Path, classes: list[str], positive: str | None = Non
     predictions = predictions if validated else predictions[predictions["split"] == "test"]
     predictions.to_csv(folder / "reports" / "predictions.csv", index=False)
     write_json(folder / "reports" / "metrics.json", metrics.score_parts(predictions, classes, positive))
+    write_table(folder / "reports" / "suspicious_labels.csv", suspicious_labels(predictions, classes))
     curves.write_plots(folder / "reports" / "plots", predictions, classes, 500)
 
 
@@ -293,6 +297,19 @@ def test_a_run_without_validation_has_a_report(binary: Path) -> None:
     page = Elements(page_of(binary)).text
     assert "no validation part, so the last of 12 epochs is kept" in page
     assert "nan" not in page.lower()
+
+
+def test_labels_to_look_at_again_are_shown_with_their_images_worst_first(hostile: Path) -> None:
+    found = pd.read_csv(hostile / "reports" / "suspicious_labels.csv")
+    worst = yaml.safe_load((hostile / "params.yaml").read_text())["report"]["worst"]
+    section = page_of(hostile).split('<section id="labels">')[1].split("</section>")[0]
+    shown = [attributes["alt"] for tag, attributes in Elements(section).tags if tag == "img"]
+    expected = found.head(worst)
+    assert expected["image"].str.startswith("'=").any() and len(shown) == len(expected)
+    for text, (_, row) in zip(shown, expected.iterrows(), strict=True):
+        name = row["image"].removeprefix("'")
+        assert f"image {name}, labelled {row['label']}, suggested {row['suggested']}" in text
+    assert f"{len(found)} of " in Elements(section).text
 
 
 def test_warnings_stand_before_the_first_figure_and_lead_to_what_was_found(hostile: Path) -> None:

@@ -99,6 +99,28 @@ def inspect(
 
 
 @app.command()
+def diff(
+    old: Annotated[str, typer.Argument(help="Branch, tag, commit, experiment, or a manifest file (.parquet).")],
+    new: Annotated[str | None, typer.Argument(help="Likewise; the workspace if left out.")] = None,
+    csv: Annotated[Path | None, typer.Option(help="File for the full list, a row for each changed image.")] = None,
+) -> None:
+    """Compare two versions of an image set: images added, removed, relabelled, changed, renamed, moved."""
+    from fovea import versions
+    from fovea.tables import write_table
+
+    before, after = versions.read_version(old), versions.read_version(new)
+    changes = versions.compare_versions(before, after)
+    print(f"{before.name}: {len(before.images)} images; {after.name}: {len(after.images)} images")
+    for version in (before, after):
+        if not version.is_split:
+            print(f"{version.name} has no split of these images: parts are those that the set gives")
+    print("\n".join(versions.describe(changes)))
+    if csv is not None:
+        write_table(csv, changes)
+        print(f"{csv}: {len(changes)} images")
+
+
+@app.command()
 def figures(
     names: Annotated[list[str], typer.Argument(help="Experiments, branches, tags or commits with a finished run.")],
     out: Annotated[Path, typer.Option(help="Folder for the PNG files.")] = Path("figures"),

@@ -4,19 +4,17 @@ import io
 from dataclasses import dataclass
 from pathlib import Path
 
-import dvc.api
 import numpy as np
 import pandas as pd
 import yaml
-from dvc.exceptions import DvcException
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
-from scmrepo.exceptions import SCMError
 
 from fovea.errors import UserError
 from fovea.evaluation.table import class_numbers
 from fovea.files import replacing
+from fovea.revisions import read_at
 
 
 @dataclass(frozen=True)
@@ -33,12 +31,11 @@ class Experiment:
 def read_experiment(name: str) -> Experiment:
     """The run that DVC has under `name`: an experiment, branch, tag or commit. Raises UserError if it has none."""
     try:
-        train = yaml.safe_load(dvc.api.read("params.yaml", rev=name))["train"]
-        history = pd.read_csv(io.StringIO(dvc.api.read("reports/history.csv", rev=name)))
-        predictions = _text_table(dvc.api.read("reports/predictions.csv", rev=name))
-    except (DvcException, SCMError, FileNotFoundError) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise UserError(f"{name}: no finished run ({reason}); make one with `dvc exp run -n {name}`") from None
+        train = yaml.safe_load(read_at(name, "params.yaml"))["train"]
+        history = pd.read_csv(io.BytesIO(read_at(name, "reports/history.csv")))
+        predictions = _text_table(read_at(name, "reports/predictions.csv").decode("utf-8"))
+    except LookupError as error:
+        raise UserError(f"{name}: no finished run ({error}); make one with `dvc exp run -n {name}`") from None
     test = predictions[predictions["split"] == "test"]
     return Experiment(name, train["model"], train["weights"], history, test)
 

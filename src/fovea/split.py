@@ -51,8 +51,8 @@ def split_images(manifest: pd.DataFrame, copies: np.ndarray, params: SplitParams
                       wanted[name], f"{params.seed}:{name}", keep=len(drawn) - position)
         part[pool[chosen]] = name
     _require_all_classes(manifest, part, ["train", *drawn])
-    columns = {"image": manifest["image"], "split": part, "reason": reasons}
-    split = pd.DataFrame({name: pd.Series(values, index=manifest.index, dtype="str") for name, values in columns.items()})
+    split = manifest[["image"]].assign(split=pd.Series(part, index=manifest.index, dtype="str"),
+                                       reason=pd.Series(reasons, index=manifest.index, dtype="str"))
     split.attrs = manifest.attrs
     return split
 
@@ -88,9 +88,9 @@ def dropped(manifest: pd.DataFrame, copies: np.ndarray, part: np.ndarray, params
     if params.leaks == "fail" and leaking.any():
         one = table[leaking].iloc[0]
         other = table[table["group"] == one["group"]].iloc[0]
-        raise UserError(f"split.leaks: {int(leaking.sum())} images of the given parts stand in another part as well, such "
-                        f"as {one['image']} ({one['part']}) and {other['image']} ({other['part']}); remove one of each, "
-                        "or set split.leaks: drop")
+        raise UserError(f"split.leaks: {int(leaking.sum())} images of the given parts stand in another part as well, "
+                        f"such as {one['image']} ({one['part']}) and {other['image']} ({other['part']}); "
+                        "remove one of each, or set split.leaks: drop")
     if params.leaks == "drop":
         reasons[table.index[leaking]] = LEAK
     return reasons

@@ -1,9 +1,9 @@
-"""Pairs of images that may be copies of one picture, however turned, mirrored, resized, recompressed or slightly cropped.
+"""Pairs of images that may be copies of one picture: turned, mirrored, resized, recompressed, padded, slightly cropped.
 
 Each fingerprint is read along circles around its middle. The magnitudes of the Fourier coefficients along a circle stay
-the same when the image is turned or mirrored; a crop shows the middle of a larger image, so each image is also read with
-its middle enlarged. What lies near in these figures is turned until it fits best, and kept if it correlates then. All of
-this only proposes: fundus photographs look alike.
+the same when the image is turned or mirrored; a crop shows the middle of a larger image, so each image is also read
+with its middle enlarged. What lies near in these figures is turned until it fits best, and kept if it correlates then.
+All of this only proposes: fundus photographs look alike.
 """
 
 import os
@@ -54,7 +54,8 @@ def spectra(fingerprints: np.ndarray, zoom: float) -> np.ndarray:
     Each image has mean 0 and deviation 1, a circle counting by its length, as its area in the image does. Sampling and
     transform are one product of matrices.
     """
-    values = fingerprints.reshape(len(fingerprints), -1).astype(np.float32) @ _sampled_waves(fingerprints.shape[1], zoom)
+    greys = fingerprints.reshape(len(fingerprints), -1).astype(np.float32)
+    values = greys @ _sampled_waves(fingerprints.shape[1], zoom)
     waves = values.view(np.complex64).reshape(-1, RINGS, FREQUENCIES)
     waves[:, :, 0] -= (waves[:, :, 0] @ _lengths())[:, None]
     energy = np.einsum("nrf,r,f->n", waves.real**2 + waves.imag**2, _lengths(), BOTH_SIDES)  # Parseval

@@ -1,4 +1,4 @@
-"""What copies there are, for reports/audit.json: how many, with which labels, on which sides, and what became of them."""
+"""What copies there are, for reports/audit.json: how many, with which labels, on which sides, what became of them."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -65,6 +65,7 @@ def _kinds(pairs: pd.DataFrame, copies: np.ndarray) -> dict[str, str]:
     """Of each group what it takes to see that all its images are one picture."""
     kinds: dict[str, str] = {}
     for kind in (IDENTICAL, SAME_PIXELS, NEAR):  # the later needs more
-        firsts, seconds = (copies[pairs.loc[pairs["kind"] == kind, end].to_numpy(np.int64)] for end in ("first", "second"))
+        some = pairs[pairs["kind"] == kind]
+        firsts, seconds = (copies[some[end].to_numpy(np.int64)] for end in ("first", "second"))
         kinds |= {name: kind for name, other in zip(firsts, seconds, strict=True) if name is not None and name == other}
     return kinds

@@ -47,9 +47,9 @@ def _of_sides(found: dict[str, Any], params: SplitParams) -> Iterable[str]:
     if leaks:
         dropped = params.leaks == "drop"
         became = "all but the test copy are dropped" if dropped else "they are kept, so the score is too good"
-        yield f"{_count(leaks, 'picture stands', 'pictures stand')} in several of the parts that the set gives; {became}"
+        yield f"{_count(leaks, 'picture stands', 'pictures stand')} in several parts that the set gives; {became}"
     if straddling:
-        yield (f"{_count(straddling, 'group has', 'groups have')} images in several of the parts that the set gives "
+        yield (f"{_count(straddling, 'group has', 'groups have')} images in several parts that the set gives "
                f"(such as {found['groups_across_parts']['groups'][0]}); the score may be too good")
 
 

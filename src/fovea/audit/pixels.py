@@ -23,7 +23,7 @@ STEPS = (cv2.TERM_CRITERIA_EPS | cv2.TERM_CRITERIA_COUNT, 30, 1e-4)
 
 
 class Fit(NamedTuple):
-    """How `part` lies on `whole` roughly, see candidates.py: turned by `angle` radians, mirrored, `zoom` of its side."""
+    """How `part` lies on `whole`, roughly, as `propose` says: turned by `angle` radians, mirrored, `zoom` of its side."""
 
     zoom: float
     mirrored: bool

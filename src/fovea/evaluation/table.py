@@ -1,11 +1,20 @@
 """The table of predictions: columns image, split, label, prediction and `p_<class>`, one row per image."""
 
+import csv
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from fovea.errors import UserError
+from fovea.files import replacing
+
+
+def write_predictions(path: Path | str, predictions: pd.DataFrame) -> None:
+    """Write a table of predictions, whole or not at all: names as they are, probabilities with nine digits."""
+    with replacing(path) as temporary:
+        # Text is quoted: a carriage return in the name of an image would end the line otherwise
+        predictions.to_csv(temporary, index=False, float_format="%.9g", quoting=csv.QUOTE_NONNUMERIC)
 
 
 def read_predictions(path: Path | str) -> pd.DataFrame:

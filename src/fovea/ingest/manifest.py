@@ -14,6 +14,7 @@ from fovea.ingest.files import IMAGE_SUFFIXES
 from fovea.ingest.layouts import read_sources
 from fovea.ingest.naming import in_our_terms
 from fovea.params.dataset import DatasetParams
+from fovea.tables import safe_cell
 
 FACTS = {  # columns of the manifest by their type; object is bytes
     "digest": "str", "bytes": "int64", "width": "int32", "height": "int32", "format": "str", "frames": "int32",
@@ -121,14 +122,8 @@ def _set_digest(accepted: list[Entry]) -> str:
 
 
 def _rejected_table(rejected: list[Entry]) -> pd.DataFrame:
-    rows = [[_safe_cell(text or "") for text in (entry.image, entry.reason, entry.label)] for entry in rejected]
+    rows = [[safe_cell(text or "") for text in (entry.image, entry.reason, entry.label)] for entry in rejected]
     return pd.DataFrame(rows, columns=["image", "reason", "label"], dtype="str")
-
-
-def _safe_cell(text: str) -> str:
-    """`text` as UTF-8 that a spreadsheet does not take for a formula."""
-    text = text.encode("utf-8", "backslashreplace").decode()
-    return f"'{text}" if text.startswith(("=", "+", "-", "@", "\t", "\r")) else text
 
 
 def _first(rejected: pd.DataFrame) -> str:

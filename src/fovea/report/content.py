@@ -1,5 +1,6 @@
 """What stands in a report: the figures and rows of each table, ready for the page."""
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
@@ -38,6 +39,15 @@ class Mistake:
     predicted: str
     confidence: float  # probability of the predicted class
     chance: float      # probability of the actual class
+
+
+@dataclass(frozen=True)
+class Suspect:
+    picture: Picture
+    part: str
+    suggested: str
+    p_label: float
+    p_suggested: float
 
 
 def headline(results: Results) -> list[tuple[str, float | None]]:
@@ -98,10 +108,17 @@ def most_wrong(results: Results) -> list[Mistake]:
             for picture, (_, row) in zip(originals(results.cache, wrong["image"]), wrong.iterrows(), strict=True)]
 
 
-def count_wrong(results: Results) -> tuple[int, int]:
-    """Wrong and all predictions of the test part."""
-    test = results.predictions[results.predictions["split"] == "test"]
-    return int((test["label"] != test["prediction"]).sum()), len(test)
+def count_wrong(results: Results, parts: Collection[str] = ("test",)) -> tuple[int, int]:
+    """Wrong and all predictions of some parts."""
+    rows = results.predictions[results.predictions["split"].isin(list(parts))]
+    return int((rows["label"] != rows["prediction"]).sum()), len(rows)
+
+
+def suspects(results: Results) -> list[Suspect]:
+    """The labels that are most likely wrong, worst first, as many as most confidently wrong images."""
+    rows = results.suspicious.head(results.worst)
+    return [Suspect(picture, PARTS[row["split"]], row["suggested"], row["p_label"], row["p_suggested"])
+            for picture, (_, row) in zip(originals(results.cache, rows["image"]), rows.iterrows(), strict=True)]
 
 
 def confusion(results: Results) -> np.ndarray:

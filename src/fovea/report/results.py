@@ -14,7 +14,7 @@ class Results:
 
     title: str
     examples: int                    # example images per class
-    worst: int                       # most confidently wrong images
+    worst: int                       # most confidently wrong images, and labels to look at again
     parameters: dict[str, Any]       # sections of the parameter file
     commands: dict[str, str]         # stage: command line
     ingest: dict[str, Any]
@@ -25,6 +25,7 @@ class Results:
     history: pd.DataFrame            # one row per epoch
     steps: pd.DataFrame              # one row per logged step
     predictions: pd.DataFrame
+    suspicious: pd.DataFrame         # of predictions: labels that are most likely wrong, worst first
     metrics: dict[str, Any]          # part: figures
     roc: pd.DataFrame                # class, fpr, tpr
     precision_recall: pd.DataFrame   # class, recall, precision

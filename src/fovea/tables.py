@@ -1,0 +1,45 @@
+"""Tables of names from an image set that people open in a spreadsheet, which takes some names for formulas."""
+
+import csv
+import re
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from pandas.api.types import is_numeric_dtype
+
+from fovea.files import replacing
+
+# A quote before such a text is counted in, so that each text has one cell and each cell one text.
+FORMULA = re.compile(r"'*[=+\-@\t\r\n]")
+
+
+def safe_cell(text: str) -> str:
+    """`text` as UTF-8 that a spreadsheet does not take for a formula: a quote is set before =, +, -, @ and blanks."""
+    text = text.encode("utf-8", "backslashreplace").decode()
+    return f"'{text}" if FORMULA.match(text) else text
+
+
+def plain_text(cell: str) -> str:
+    """The UTF-8 text that `safe_cell` turned into `cell`."""
+    return cell[1:] if cell.startswith("'") and FORMULA.match(cell) else cell
+
+
+def write_table(path: Path | str, table: pd.DataFrame) -> None:
+    """Write a CSV file, whole or not at all: text is made safe, None is an empty cell, numbers have nine digits."""
+    safe = pd.DataFrame({name: column if is_numeric_dtype(column) else column.map(_cell)
+                         for name, column in table.items()})
+    with replacing(path) as temporary:
+        # Text is quoted: a carriage return in a name would end the line otherwise
+        safe.to_csv(temporary, index=False, float_format="%.9g", quoting=csv.QUOTE_NONNUMERIC, lineterminator="\n")
+
+
+def read_table(path: Path | str, numbers: tuple[str, ...] = ()) -> pd.DataFrame:
+    """Read what `write_table` wrote: columns `numbers` float64, the others text as it was; None has become ""."""
+    table = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8")
+    return pd.DataFrame({name: column.astype(float) if name in numbers else column.map(plain_text)
+                         for name, column in table.items()})
+
+
+def _cell(value: Any) -> str:
+    return "" if pd.isna(value) else safe_cell(str(value))
