@@ -114,11 +114,19 @@ def upright(pixels: np.ndarray, orientation: int) -> np.ndarray:
     return pixels
 
 
-def _orientation(image: Image.Image) -> int:
+def read_exif(image: Image.Image) -> Image.Exif:
+    """EXIF data of an image that Pillow has opened; empty if there are none, or damaged ones."""
+    if image.format == "PNG" and "exif" not in image.info:
+        return Image.Exif()  # Pillow would decode the whole image to look for them behind its pixels
     try:
-        return int(image.getexif().get(ORIENTATION, 1))
+        return image.getexif()
     except Exception:  # damaged EXIF data leave a usable image
-        return 1
+        return Image.Exif()
+
+
+def _orientation(image: Image.Image) -> int:
+    value = read_exif(image).get(ORIENTATION)
+    return value if value in range(1, 9) else 1
 
 
 def _decode_jpeg(data: bytes, header: Header, factor: int) -> np.ndarray:

@@ -1,6 +1,9 @@
 """Check of one image: digested, and decoded once at a small scale: a header does not show that the rest is missing."""
 
 import os
+import re
+import stat
+import zlib
 from collections.abc import Callable
 from dataclasses import replace
 from hashlib import blake2b
@@ -12,7 +15,7 @@ import simplejpeg
 from PIL import Image, UnidentifiedImageError
 
 from fovea import dicom
-from fovea.decode import Header, decode, header_of, opened, read_header, reduction, upright
+from fovea.decode import Header, decode, header_of, opened, read_exif, read_header, reduction, upright
 from fovea.errors import UserError
 from fovea.ingest.digest import array_digest, bytes_digest
 from fovea.ingest.entry import Facts
@@ -21,6 +24,10 @@ from fovea.ingest.look import SIDE, look
 MAKE, MODEL = 0x010F, 0x0110  # EXIF tags
 MOST_BYTES_A_PIXEL = 8        # of pixels that are not compressed: four channels of 16 bits
 SPARE_BYTES = 64 << 20        # beyond that: metadata, further pictures
+HEADERS = 1 << 16             # bytes at the start of a JPEG in which its frame is looked for
+DEEP_JPEG = re.compile(rb"^\xff\xd8.*?\xff[\xc0-\xc3\xc5-\xc7\xc9-\xcb\xcd-\xcf]..[\x09-\x10]", re.DOTALL)
+SURPLUS = re.compile(r"(\d+) extraneous bytes before marker 0xd9")  # what libjpeg says before the end of the image
+MOST_SURPLUS = 64             # bytes; a few stray ones are common and harmless
 
 
 Recall = Callable[[str], Facts | None]  # what is known of a content by its digest
@@ -39,13 +46,16 @@ class Made(NamedTuple):
 
 
 def check_file(path: Path, max_pixels: int, recall: Recall = forget) -> Facts | str:
-    """Facts of the image in `path`, a regular file, or the reason why it cannot be used.
+    """Facts of the image in `path`, or the reason why it cannot be used.
 
     Reads no file that is larger than `max_pixels` could be, and decodes no content that `recall` knows.
     """
     try:
-        if (size := os.stat(path).st_size) > MOST_BYTES_A_PIXEL * max_pixels + SPARE_BYTES:
-            return f"larger than ingest.max_pixels: a file of {size >> 20} MiB"
+        found = os.stat(path)
+        if not stat.S_ISREG(found.st_mode):
+            return "not a file"
+        if found.st_size > MOST_BYTES_A_PIXEL * max_pixels + SPARE_BYTES:
+            return f"larger than ingest.max_pixels: a file of {found.st_size >> 20} MiB"
         return check_bytes(path.read_bytes(), max_pixels, recall)
     except OSError as error:
         return f"cannot be read: {error.strerror or error}"
@@ -59,14 +69,12 @@ def check_bytes(data: bytes, max_pixels: int, recall: Recall = forget) -> Facts 
     if known := recall(digest):
         return too_large(known.width, known.height, max_pixels) or known
     try:
-        header, made = _describe(data)
-        if reason := too_large(header.width, header.height, max_pixels):
-            return reason
+        header, made = _describe(data, max_pixels)
         pixels = upright(_decode_small(data, header), header.orientation)
         width, height = (header.width, header.height) if header.orientation < 5 else (header.height, header.width)
         return Facts(digest, len(data), width, height, header.format, *made, *look(pixels))
     except UnidentifiedImageError:
-        return "not an image"
+        return "unsupported: a JPEG of more than 8 bits" if DEEP_JPEG.search(data[:HEADERS]) else "not an image"
     except MemoryError:
         raise
     except Exception as error:  # decoders of foreign bytes raise whatever they like
@@ -91,11 +99,21 @@ def too_large(width: int, height: int, max_pixels: int) -> str | None:
     return f"larger than ingest.max_pixels: {width} x {height} px" if width * height > max_pixels else None
 
 
-def _describe(data: bytes) -> tuple[Header, Made]:
+def _describe(data: bytes, max_pixels: int) -> tuple[Header, Made]:
+    """Raises UserError for too large an image, before anything that could decode it."""
     if dicom.is_dicom(data):
-        return read_header(data), Made(*dicom.made_by(data))
+        header = read_header(data)
+        _require_size(header, max_pixels)
+        return header, Made(*dicom.made_by(data))
     with opened(data) as image:
-        return header_of(image), Made(_frames(image), _camera(image), _compression(image))
+        header = header_of(image)
+        _require_size(header, max_pixels)
+        return header, Made(_frames(image), _camera(image), _compression(image))
+
+
+def _require_size(header: Header, max_pixels: int) -> None:
+    if reason := too_large(header.width, header.height, max_pixels):
+        raise UserError(reason)
 
 
 def _frames(image: Image.Image) -> int:
@@ -106,11 +124,8 @@ def _frames(image: Image.Image) -> int:
 
 
 def _camera(image: Image.Image) -> str | None:
-    try:
-        exif = image.getexif()
-        parts = [str(exif.get(tag, "")).replace("\0", " ").split() for tag in (MAKE, MODEL)]
-    except Exception:  # damaged EXIF data leave a usable image
-        return None
+    exif = read_exif(image)
+    parts = [str(exif.get(tag, "")).replace("\0", " ").split() for tag in (MAKE, MODEL)]
     return " ".join(parts[0] + [word for word in parts[1] if word not in parts[0]])[:80] or None
 
 
@@ -125,6 +140,8 @@ def _compression(image: Image.Image) -> str:
 
 def _decode_small(data: bytes, header: Header) -> np.ndarray:
     """RGB uint8, not upright, the whole stream read; of a JPEG at the smallest scale that keeps `SIDE` px."""
+    if header.format == "png":
+        return _decode_png(data, header)
     if not header.fast:
         return decode(data, header)
     if data.rfind(b"\xff\xd9") < data.rfind(b"\xff\xda"):  # no end after the last scan; libjpeg does not always tell
@@ -135,9 +152,34 @@ def _decode_small(data: bytes, header: Header) -> np.ndarray:
         small: np.ndarray = simplejpeg.decode_jpeg(data, min_height=height, min_width=width, fastdct=True, strict=True)
         return small
     except ValueError as error:
-        if "premature end" in str(error).lower():
+        surplus = SURPLUS.search(str(error))  # a tail of zeros decodes to grey, and leaves most of itself over
+        if "premature end" in str(error).lower() or (surplus and int(surplus[1]) > MOST_SURPLUS):
             raise UserError("truncated or damaged JPEG") from None  # Pillow would fill the missing rows with grey
     return decode(data, replace(header, fast=False))  # Pillow judges what libjpeg warns of
+
+
+def _decode_png(data: bytes, header: Header) -> np.ndarray:
+    pixels = decode(data, header)
+    if not pixels[-1].any() and _lacks_rows(data):  # Pillow leaves black what the data do not reach, without a word
+        raise UserError("truncated or damaged PNG")
+    return pixels
+
+
+def _lacks_rows(data: bytes) -> bool:
+    """Whether a PNG holds fewer bytes of pixels than its header says; an interlaced one is believed."""
+    width, height = (int.from_bytes(data[start : start + 4]) for start in (16, 20))
+    depth, colour, interlaced = data[24], data[25], data[28]
+    samples = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}[colour]
+    missing = height * (1 + -(-width * depth * samples // 8))
+    packed, place = zlib.decompressobj(), 8
+    while not interlaced and missing > 0 and place + 8 < len(data):
+        size, kind = int.from_bytes(data[place : place + 4]), data[place + 4 : place + 8]
+        rest = data[place + 8 : place + 8 + size] if kind == b"IDAT" else b""
+        while rest and missing > 0:
+            missing -= len(packed.decompress(rest, 1 << 20))
+            rest = packed.unconsumed_tail
+        place += 12 + size
+    return not interlaced and missing > 0
 
 
 def _reason(error: Exception) -> str:
