@@ -86,7 +86,7 @@ def search(name: str, root: Path, store: Path) -> pd.DataFrame:
     pairs = find_copies(manifest, root, 0, store)
     seconds = time.perf_counter() - start
     names = manifest["image"].str.rsplit("/").str[-1].to_numpy()
-    found = {frozenset(names[[row.first, row.second]]) for row in pairs.itertuples()}
+    found = set(map(frozenset, names[pairs[["first", "second"]].to_numpy(int)].tolist()))
     copies = len(manifest) - len(originals)
     print(f"{name}: {len(originals)} images and {copies} planted copies, sought in {seconds:.1f} s")
     for way, wanted in planted.items():

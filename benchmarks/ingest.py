@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable
 from hashlib import blake2b
 from pathlib import Path
+from typing import Any
 
 import cv2
 import imagehash
@@ -31,7 +32,7 @@ SMALL, MANY, CHANGED = 35_000, 100_000, 0.01
 DRAWN = 200            # photographs that the small images are cut from
 LARGE = (2000, 3000)   # px
 ROUNDS = 3
-DATASET = {
+DATASET: dict[str, Any] = {
     "name": "set", "labels": {}, "classes": [], "positive": None, "group": None, "splits": None,
     "sources": [{"layout": "folders", "images": "", "split_folders": False, "split": None}],
 }  # fmt: skip

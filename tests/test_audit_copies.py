@@ -66,8 +66,8 @@ def root(tmp_path: Path, pictures: list[np.ndarray]) -> Path:
 def pairs_of(root: Path, store: Path) -> set[tuple[str, str, str]]:
     manifest = ingest(root, FOLDERS)[0]
     found = find_copies(manifest, root, 2, store)
-    return {(*sorted((manifest["image"][row.first], manifest["image"][row.second])), row.kind)
-            for row in found.itertuples()}  # type: ignore[misc]
+    ends = manifest["image"].to_numpy()[found[["first", "second"]].to_numpy(int)].tolist()
+    return {(min(pair), max(pair), kind) for pair, kind in zip(ends, found["kind"], strict=True)}
 
 
 def test_different_pictures_are_no_copies(root: Path, tmp_path: Path) -> None:
@@ -137,7 +137,7 @@ def test_order_of_the_images_changes_nothing(root: Path, tmp_path: Path, picture
 
     def named(table: pd.DataFrame) -> set[frozenset[str]]:
         pairs = find_copies(table, root, 2, tmp_path / "store")
-        return {frozenset(table["image"].iloc[[row.first, row.second]]) for row in pairs.itertuples()}
+        return set(map(frozenset, table["image"].to_numpy()[pairs[["first", "second"]].to_numpy(int)].tolist()))
 
     shuffled = manifest.sample(frac=1, random_state=3).reset_index(drop=True)
     assert named(manifest) == named(shuffled) and len(named(manifest)) == 3

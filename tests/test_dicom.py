@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 from pydicom.dataset import Dataset, FileMetaDataset
-from pydicom.uid import ExplicitVRLittleEndian, generate_uid
+from pydicom.uid import UID, ExplicitVRLittleEndian, generate_uid
 
 from fovea.decode import decode_small
 from fovea.ingest.check import check_bytes
@@ -22,7 +22,7 @@ RAMP = np.arange(40 * 60, dtype=np.uint16).reshape(40, 60)
 def dicom(pixels: np.ndarray, kind: str = "MONOCHROME2", **tags: Any) -> bytes:
     """A file of `pixels`: (h, w), (h, w, 3), or (frames, h, w) with NumberOfFrames among `tags`."""
     meta = FileMetaDataset()
-    meta.MediaStorageSOPClassUID = "1.2.840.10008.5.1.4.1.1.77.1.5.1"
+    meta.MediaStorageSOPClassUID = UID("1.2.840.10008.5.1.4.1.1.77.1.5.1")
     meta.MediaStorageSOPInstanceUID = generate_uid(entropy_srcs=["test"])
     meta.TransferSyntaxUID = ExplicitVRLittleEndian
     dataset = Dataset()

@@ -61,7 +61,7 @@ def opened(data: bytes) -> Iterator[Image.Image]:
 def header_of(image: Image.Image) -> Header:
     """Header of an image that Pillow has opened."""
     assert image.format is not None
-    raw_mode = str(image.tile[0][3]) if image.tile else ""
+    raw_mode = stored_as(image)
     return Header(
         format="jpeg" if image.format == "MPO" else image.format.lower(),  # MPO: a JPEG followed by others
         height=image.height,
@@ -114,6 +114,12 @@ def upright(pixels: np.ndarray, orientation: int) -> np.ndarray:
     return pixels
 
 
+def stored_as(image: Image.Image) -> str:
+    """Pillow's name of the pixels' layout in the file, such as "RGB;16"; "" if it has none."""
+    tiles = getattr(image, "tile", None)
+    return tiles[0][3] if tiles and isinstance(tiles[0][3], str) else ""
+
+
 def read_exif(image: Image.Image) -> Image.Exif:
     """EXIF data of an image that Pillow has opened; empty if there are none, or damaged ones."""
     if image.format == "PNG" and "exif" not in image.info:
@@ -126,7 +132,7 @@ def read_exif(image: Image.Image) -> Image.Exif:
 
 def _orientation(image: Image.Image) -> int:
     value = read_exif(image).get(ORIENTATION)
-    return value if value in range(1, 9) else 1
+    return value if isinstance(value, int) and 1 <= value <= 8 else 1
 
 
 def _decode_jpeg(data: bytes, header: Header, factor: int) -> np.ndarray:

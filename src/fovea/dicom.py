@@ -5,6 +5,7 @@ grey passes the file's modality and VOI tables (its window, if it has one), span
 is turned round if the file says that its lowest value is white (MONOCHROME1).
 """
 
+import importlib
 import io
 from typing import Any
 
@@ -33,14 +34,13 @@ def made_by(data: bytes) -> tuple[int, str | None, str]:
 def decode(data: bytes) -> np.ndarray:
     """RGB uint8 (h, w, 3). Raises UserError without pydicom, and whatever pydicom raises for damaged bytes."""
     dataset = _read(data)
-    from pydicom.pixels import apply_color_lut, apply_modality_lut, apply_voi_lut, pixel_array
-
-    pixels = pixel_array(dataset, index=0)
+    tools: Any = importlib.import_module("pydicom.pixels")
+    pixels: np.ndarray = tools.pixel_array(dataset, index=0)
     kind = str(dataset.PhotometricInterpretation)
     if kind == "PALETTE COLOR":
-        pixels = apply_color_lut(pixels, dataset)
+        pixels = tools.apply_color_lut(pixels, dataset)
     elif kind.startswith("MONOCHROME"):
-        pixels = apply_voi_lut(apply_modality_lut(pixels, dataset), dataset, index=0)
+        pixels = tools.apply_voi_lut(tools.apply_modality_lut(pixels, dataset), dataset, index=0)
         return np.repeat(_to_bytes(pixels, inverted=kind == "MONOCHROME1")[..., None], 3, axis=2)
     return pixels if pixels.dtype == np.uint8 else np.rint(pixels / 257).astype(np.uint8)
 

@@ -45,8 +45,9 @@ def find_copies(manifest: pd.DataFrame, raw: Path, workers: int, store: Path) ->
     found[["whole", "part"]] = ones[found[["whole", "part"]].to_numpy(np.int64)]
     with Compared(store) as compared:
         results = _compare(found, manifest, raw, workers, compared)
-    alike = [(pair.whole, pair.part, SAME_PIXELS if same else NEAR)
-             for pair, (score, same) in zip(found.itertuples(), results, strict=True) if score >= COPY]
+    ends = found[["whole", "part"]].to_numpy(np.int64).tolist()
+    alike = [(*pair, SAME_PIXELS if same else NEAR)
+             for pair, (score, same) in zip(ends, results, strict=True) if score >= COPY]
     return pd.concat([identical, pd.DataFrame(alike, columns=["first", "second", "kind"])], ignore_index=True)
 
 
@@ -56,7 +57,8 @@ def _compare(
     """Likeness of each candidate, and whether its pixels are the same; from the store where it knows them."""
     digests, images = manifest["digest"].to_numpy(), manifest["image"].to_numpy()
     sides = manifest[["width", "height"]].to_numpy()
-    pairs = [(row.whole, row.part, Fit(row.zoom, row.mirrored, row.angle)) for row in found.itertuples()]
+    columns = (found[name].tolist() for name in ("whole", "part", "zoom", "mirrored", "angle"))
+    pairs = [(whole, part, Fit(*fit)) for whole, part, *fit in zip(*columns, strict=True)]
     keys: list[Key] = [(digests[whole], digests[part], f"{fit.zoom} {fit.mirrored:d} {fit.angle:.3f}")
                        for whole, part, fit in pairs]
     results = {key: compared.recall(key) for key in keys}

@@ -20,7 +20,7 @@ def describe_copies(
         "digest": manifest["digest"].to_numpy(), "given": _given(manifest), "part": split["split"].to_numpy(),
     }).dropna(subset="group").sort_values("image")  # fmt: skip
     kinds = _kinds(pairs, copies)
-    groups = [{**_describe(rows), "kind": kinds[name]} for name, rows in table.groupby("group")]
+    groups = [{**_describe(rows), "kind": kinds[str(name)]} for name, rows in table.groupby("group")]
     groups.sort(key=lambda group: (not group["leak"], not group["conflict"], group["images"]))
     identical = manifest.groupby("digest")["label"].agg(["size", "nunique"])
     identical = identical[identical["size"] > 1]

@@ -19,11 +19,12 @@ MAYBE = 0.4       # correlation of detail at the coarse scale below which the fi
 COPY = 0.75       # at the fine scale: recompressed, resized, cropped, turned copies of fundus photographs reach 0.8
 DARKEST = 16      # levels; margins are not compared
 OVERLAP = 0.3     # of the square, that must be comparable
+SMOOTHED = 5      # px, of the filter before alignment
 STEPS = (cv2.TERM_CRITERIA_EPS | cv2.TERM_CRITERIA_COUNT, 30, 1e-4)
 
 
 class Fit(NamedTuple):
-    """How `part` lies on `whole`, roughly, as `propose` says: turned by `angle` radians, mirrored, `zoom` of its side."""
+    """How `part` lies on `whole`, roughly: turned by `angle` radians, mirrored, on the middle `zoom` of its side."""
 
     zoom: float
     mirrored: bool
@@ -47,8 +48,7 @@ def likeness(whole: np.ndarray, part: np.ndarray, fit: Fit) -> float:
 
 def same_pixels(first: bytes | np.ndarray, second: bytes | np.ndarray) -> bool:
     """Whether two contents show the very same pixels, decoded in full."""
-    pixels = [_in_full(content) for content in (first, second)]
-    return np.array_equal(*pixels)
+    return np.array_equal(_in_full(first), _in_full(second))
 
 
 def _in_full(content: bytes | np.ndarray) -> np.ndarray:
@@ -70,15 +70,16 @@ def _matrix(fit: Fit, side: int) -> np.ndarray:
 def _aligned(whole: np.ndarray, part: np.ndarray, warp: np.ndarray) -> tuple[float, np.ndarray]:
     """Correlation of detail where both show something, and the map that was found; -1 if none is."""
     one, other = whole.astype(np.float32), part.astype(np.float32)
+    everywhere = np.full(part.shape, 255, np.uint8)
     try:
-        _, warp = cv2.findTransformECC(one, other, warp, cv2.MOTION_AFFINE, STEPS, None, 5)
+        _, warp = cv2.findTransformECC(one, other, warp, cv2.MOTION_AFFINE, STEPS, everywhere, SMOOTHED)
     except cv2.error:  # does not converge: nothing in common
         return -1.0, warp
     side = len(whole)
     back = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
     laid = cv2.warpAffine(other, warp, (side, side), flags=back)
-    both = (np.minimum(one, laid) >= DARKEST).astype(np.uint8)
-    both = cv2.erode(both, np.ones((side // 14, side // 14), np.uint8), borderValue=0) > 0
+    lit = (np.minimum(one, laid) >= DARKEST).astype(np.uint8)
+    both = cv2.erode(lit, np.ones((side // 14, side // 14), np.uint8), borderValue=0) > 0
     if both.mean() < OVERLAP:
         return -1.0, warp
     return _correlation(_detail(one, side)[both], _detail(laid, side)[both]), warp

@@ -15,7 +15,7 @@ import simplejpeg
 from PIL import Image, UnidentifiedImageError
 
 from fovea import dicom
-from fovea.decode import Header, decode, header_of, opened, read_exif, read_header, reduction, upright
+from fovea.decode import Header, decode, header_of, opened, read_exif, read_header, reduction, stored_as, upright
 from fovea.errors import UserError
 from fovea.ingest.digest import array_digest, bytes_digest
 from fovea.ingest.entry import Facts
@@ -134,8 +134,7 @@ def _compression(image: Image.Image) -> str:
     if tables:
         named = repr((sorted(tables.items()), [part[1:3] for part in getattr(image, "layer", [])]))
         return blake2b(named.encode(), digest_size=4).hexdigest()
-    stored = str(image.tile[0][3]) if image.tile and isinstance(image.tile[0][3], str) else image.mode
-    return f"{stored} {image.info.get('compression', '')}".strip()
+    return f"{stored_as(image) or image.mode} {image.info.get('compression', '')}".strip()
 
 
 def _decode_small(data: bytes, header: Header) -> np.ndarray:

@@ -3,6 +3,9 @@
 from dataclasses import dataclass, field
 
 
+Pixels = bytes  # of a small uint8 array, in C order
+
+
 @dataclass(frozen=True, slots=True)
 class Facts:
     """Of one readable image: what it is stored as, and what a small copy of it shows."""
@@ -19,8 +22,8 @@ class Facts:
     sharpness: float    # log10 of the variance of the Laplacian of the small grey copy
     saturated: float    # share of clipped pixels, 0 to 1
     offset: float       # of the lit field's centre from the image's, as a share of the shorter side
-    thumbnail: bytes    # uint8 (8, 8, 3), RGB of the whole image
-    fingerprint: bytes  # uint8 (32, 32), grey of the image without dark margins
+    thumbnail: Pixels    # (8, 8, 3), RGB of the whole image
+    fingerprint: Pixels  # (32, 32), grey of the image without dark margins
 
 
 @dataclass(frozen=True, slots=True)

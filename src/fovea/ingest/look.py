@@ -34,7 +34,7 @@ def look(pixels: np.ndarray) -> Look:
     brightest, lit = _lit_field(small)
     down, across = _profiles(lit)
     edges = cv2.Laplacian(grey, cv2.CV_32F)
-    clipped = cv2.countNonZero(cv2.compare(brightest, 255 - CLIPPED, cv2.CMP_GT))
+    clipped = cv2.countNonZero(cv2.threshold(brightest, 255 - CLIPPED, 255, cv2.THRESH_BINARY)[1])
     return Look(
         brightness=round(cv2.mean(grey, lit)[0] / 255, 4),
         sharpness=round(math.log10(float(cv2.meanStdDev(edges)[1][0, 0]) ** 2 + 1e-3), 4),
@@ -58,8 +58,8 @@ def _lit_field(small: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     brightest = cv2.max(cv2.max(red, green), blue)
     levels = cv2.calcHist([brightest], [0], None, [256], [0, 256]).ravel().cumsum()
     bright = int(np.searchsorted(levels, 0.9 * levels[-1]))
-    lit = cv2.compare(brightest, max(DARK * bright, CLIPPED), cv2.CMP_GT)
-    return brightest, lit if cv2.countNonZero(lit) else np.full_like(lit, 255)
+    lit = cv2.threshold(brightest, max(DARK * bright, CLIPPED), 255, cv2.THRESH_BINARY)[1]
+    return brightest, np.asarray(lit) if cv2.countNonZero(lit) else np.full(lit.shape, 255, np.uint8)
 
 
 def _profiles(lit: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
