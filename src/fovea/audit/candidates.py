@@ -132,19 +132,22 @@ def near(asking: np.ndarray, points: np.ndarray, radius: float) -> np.ndarray:
 
 def fits(wholes: np.ndarray, parts: np.ndarray, pairs: np.ndarray) -> pd.DataFrame:
     """Of pairs (m, 2) those that correlate when turned, mirrored or not: whole, part, mirrored, angle, correlation."""
-    found = []
-    for start in range(0, len(pairs), PAIRS_AT_ONCE):
-        some = pairs[start : start + PAIRS_AT_ONCE]
-        first = wholes[some[:, 0]] * (_lengths()[:, None] * ANGLES)
-        second = parts[some[:, 1]]
-        products = [np.einsum("nrf,nrf->nf", first, other) for other in (second.conj(), second)]
-        shifts = fft.irfft(np.stack(products, axis=1), n=ANGLES, axis=2).reshape(len(some), -1)
-        best = shifts.argmax(axis=1)
-        correlation = shifts[np.arange(len(some)), best]
-        table = pd.DataFrame({"whole": some[:, 0], "part": some[:, 1], "mirrored": best >= ANGLES,
-                              "angle": best % ANGLES * (2 * np.pi / ANGLES), "correlation": correlation})
-        found.append(table[correlation >= ALIKE])
-    return pd.concat(found, ignore_index=True) if found else pd.DataFrame(columns=["whole", "part", "correlation"])
+    pieces = np.array_split(pairs, max(1, -(-len(pairs) // PAIRS_AT_ONCE)))
+    with threadpool_limits(1), ThreadPool(os.cpu_count()) as pool:
+        turns = pool.map(lambda some: best_turns(wholes[some[:, 0]], parts[some[:, 1]]), pieces, chunksize=1)
+    correlation, place = (np.concatenate(column) for column in zip(*turns, strict=True))
+    table = pd.DataFrame({"whole": pairs[:, 0], "part": pairs[:, 1], "mirrored": place >= ANGLES,
+                          "angle": place % ANGLES * (2 * np.pi / ANGLES), "correlation": correlation})
+    return table[correlation >= ALIKE]
+
+
+def best_turns(first: np.ndarray, second: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Of each two spectra the highest correlation, float32 (m,), and at which turn; from ANGLES on, mirrored ones."""
+    first = first * (_lengths()[:, None] * ANGLES)
+    products = [np.einsum("nrf,nrf->nf", first, other) for other in (second.conj(), second)]
+    shifts = fft.irfft(np.stack(products, axis=1), n=ANGLES, axis=2).reshape(len(first), 2 * ANGLES)
+    place = shifts.argmax(axis=1)
+    return shifts[np.arange(len(first)), place], place
 
 
 def most_alike(pairs: pd.DataFrame) -> pd.DataFrame:

@@ -72,7 +72,8 @@ def check_bytes(data: bytes, max_pixels: int, recall: Recall = forget) -> Facts 
         header, made = _describe(data, max_pixels)
         pixels = upright(_decode_small(data, header), header.orientation)
         width, height = (header.width, header.height) if header.orientation < 5 else (header.height, header.width)
-        return Facts(digest, len(data), width, height, header.format, *made, *look(pixels))
+        shown = {**made._asdict(), **look(pixels)._asdict()}
+        return Facts(digest, len(data), width, height, header.format, **shown)
     except UnidentifiedImageError:
         return "unsupported: a JPEG of more than 8 bits" if DEEP_JPEG.search(data[:HEADERS]) else "not an image"
     except MemoryError:
@@ -91,7 +92,7 @@ def check_array(pixels: np.ndarray, max_pixels: int, recall: Recall = forget) ->
         return known
     seen = np.broadcast_to(pixels.reshape(height, width, -1), (height, width, 3))
     made = Made(1, None, f"{pixels.dtype} {'grey' if pixels.size == height * width else 'RGB'}")
-    return Facts(digest, pixels.nbytes, width, height, "array", *made, *look(seen))
+    return Facts(digest, pixels.nbytes, width, height, "array", **made._asdict(), **look(seen)._asdict())
 
 
 def too_large(width: int, height: int, max_pixels: int) -> str | None:

@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass, field
 
-
 Pixels = bytes  # of a small uint8 array, in C order
 
 
