@@ -18,7 +18,7 @@ import yaml
 from fovea.evaluation import curves, metrics
 from fovea.evaluation.suspicious import suspicious_labels
 from fovea.files import write_json
-from fovea.report.audit import audit_tags
+from fovea.report.audit import DUPLICATES, audit_tags
 from fovea.tables import write_table
 
 REPOSITORY = Path(__file__).parent.parent
@@ -92,7 +92,8 @@ def audited(images: pd.DataFrame, classes: list[str]) -> dict[str, Any]:
     none: dict[str, Any] = {"count": 0, "images": []}
     return {
         "warnings": ["2 groups of identical images have different labels", size["sentence"]],
-        "duplicates": {"identical_files": 1, "identical_pixels": 1, "near": 1, "images": 11, "conflicts": 1, "leaks": 1,
+        "duplicates": {"identical_files": 1, "identical_conflicts": 0,
+                       "identical_pixels": 1, "near": 1, "images": 11, "conflicts": 1, "leaks": 1,
                        "too_large": [{"images": 40, "first": names[3]}], "groups": groups,
                        "dropped": {"duplicates": 0, "conflicts": 2, "leaks": 1}},
         "groups_across_parts": {"count": 1, "groups": ["patient <i>7</i>"]},
@@ -111,7 +112,7 @@ def audited(images: pd.DataFrame, classes: list[str]) -> dict[str, Any]:
 def clean_audit(audit: dict[str, Any]) -> dict[str, Any]:
     """The same, with nothing found."""
     none: dict[str, Any] = {"count": 0, "images": []}
-    counts = dict.fromkeys(("identical_files", "identical_pixels", "near", "images", "conflicts", "leaks"), 0)
+    counts = dict.fromkeys(DUPLICATES, 0)
     return audit | {
         "warnings": [], "shortcuts": [], "trivial_baseline": [], "balance": {},
         "duplicates": {**counts, "too_large": [], "groups": [],

@@ -7,8 +7,10 @@ import numpy as np
 import pandas as pd
 
 from fovea.audit.copies import IDENTICAL, NEAR, SAME_PIXELS
+from fovea.split import CONFLICT, COPY, LEAK
 
 SHOWN = 50  # groups that are listed
+DROPPED = {"duplicates": COPY, "conflicts": CONFLICT, "leaks": LEAK}
 
 
 def describe_copies(
@@ -33,7 +35,7 @@ def describe_copies(
         "conflicts": sum(group["conflict"] for group in groups),
         "leaks": sum(group["leak"] for group in groups),
         "too_large": [{"images": len(group), "first": str(manifest["image"].iloc[group].min())} for group in too_large],
-        "dropped": {reason: int(count) for reason, count in split["reason"].value_counts().sort_index().items()},
+        "dropped": {name: int((split["reason"] == reason).sum()) for name, reason in DROPPED.items()},
         "groups": groups[:SHOWN],
     }
 

@@ -10,7 +10,8 @@ from fovea.report.pictures import Picture, originals
 from fovea.report.results import Results
 
 DUPLICATES = {  # keys of the audit's duplicates
-    "identical_files": "groups of identical files", "identical_pixels": "groups of identical pixels",
+    "identical_files": "groups of identical files", "identical_conflicts": "of them with several labels",
+    "identical_pixels": "groups of identical pixels",
     "near": "groups of near-duplicates", "images": "images in these groups", "conflicts": "groups with several labels",
     "leaks": "groups on both sides of the given split",
 }
