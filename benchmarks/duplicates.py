@@ -17,7 +17,7 @@ import cv2
 import numpy as np
 import pandas as pd
 
-from fovea.audit.candidates import propose
+from fovea.audit.candidates import ZOOMS, comparable, magnitudes, near, propose, search_radius, spectra
 from fovea.audit.copies import find_copies
 from fovea.decode import decode_small
 from fovea.demo.photograph import draw_photograph, encode_jpeg
@@ -27,7 +27,7 @@ from fovea.params.dataset import DatasetParams
 from tests.real_sets import FOLDER
 
 IMAGES, OF_EACH, SIDE = 10_000, 75, 200
-SEARCHED = 35_000
+SEARCHED, ROUNDS = 35_000, 5
 
 
 def turned(image: np.ndarray, degrees: float) -> np.ndarray:
@@ -101,13 +101,20 @@ def time_search(fingerprints: np.ndarray) -> None:
     """Candidates among SEARCHED fingerprints, each the mean of two real ones, one of them turned."""
     one, other = np.random.default_rng(0).integers(0, len(fingerprints), (2, SEARCHED))
     mixed = (fingerprints[one] // 2 + np.rot90(fingerprints[other], axes=(1, 2)) // 2).astype(np.uint8)
-    seconds = []
-    for _ in range(3):
-        start = time.perf_counter()
-        found = propose(mixed)
-        seconds.append(time.perf_counter() - start)
-    spread = f"({min(seconds):.1f} to {max(seconds):.1f}, n = 3)"
-    print(f"candidates among {SEARCHED} images: {np.median(seconds):.1f} s {spread}, {len(found)} pairs", flush=True)
+    points = comparable({zoom: magnitudes(spectra(mixed, zoom)) for zoom in ZOOMS})
+
+    def search_all() -> None:
+        for zoom in ZOOMS:
+            near(points[zoom], points[1.0], search_radius(points[zoom], points[1.0]))
+
+    print(f"{SEARCHED} images, seconds, median of {ROUNDS} (range)")
+    for name, work in (("search alone", search_all), ("all up to the candidates", lambda: propose(mixed))):
+        seconds = []
+        for _ in range(ROUNDS):
+            start = time.perf_counter()
+            work()
+            seconds.append(time.perf_counter() - start)
+        print(f"    {name:<30} {np.median(seconds):5.1f} ({min(seconds):.1f} to {max(seconds):.1f})", flush=True)
 
 
 def main() -> None:

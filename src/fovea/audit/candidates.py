@@ -7,27 +7,30 @@ All of this only proposes: fundus photographs look alike.
 """
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from multiprocessing.pool import ThreadPool
+from typing import TypeVar
 
 import numpy as np
 import pandas as pd
 from scipy import fft
 from threadpoolctl import threadpool_limits
 
+Item = TypeVar("Item")
+Result = TypeVar("Result")
 RINGS, ANGLES = 12, 64
 FREQUENCIES = 16          # along a circle, for the fit
 COMPARED = 8              # of them, for the search
 BOTH_SIDES = np.array([1.0] + [2.0] * (FREQUENCIES - 1), np.float32)  # a real signal's spectrum is symmetric
 ZOOMS = (1.0, 0.95, 0.9)  # share of the side that is read
-DIMENSIONS = 32           # of the search; distances in them are never larger than in all RINGS * COMPARED
+DIMENSIONS = 24           # of the search; distances in them are never larger than in all RINGS * COMPARED
 FLOOR = 0.1               # of the mean deviation: what hardly differs among the images is mostly noise
 RADIUS = 5.0              # deviations; copies of real photographs lie within it in all but a few per cent
-PROPOSALS = 8             # images that one may be near on average; where more are, the radius shrinks
+PROPOSALS = 3             # images that one may be near on average; where more are, the radius shrinks
 ASKED = 256               # images that judge this
 ROWS, COLUMNS = 256, 4096  # compared at once: the result fits a core's cache
-PAIRS_AT_ONCE = 2048
-ALIKE = 0.96              # correlation along the circles; 98 % of copies cropped by 3 %, all others reach it
+AT_ONCE = 2048            # images, or pairs
+ALIKE = 0.93              # correlation along the circles; nine of ten copies cropped by 5 % at two sides reach it
 PARTNERS = 3              # of each image that are kept, the most alike
 
 
@@ -42,7 +45,7 @@ def propose(fingerprints: np.ndarray) -> pd.DataFrame:
     found = []
     for zoom in ZOOMS:
         pairs = near(points[zoom], points[1.0], search_radius(points[zoom], points[1.0]))
-        if zoom == 1.0:
+        if zoom == 1.0:  # found from both ends
             pairs = pairs[pairs[:, 0] < pairs[:, 1]]
         found.append(fits(waves[zoom], waves[1.0], pairs).assign(zoom=zoom))
     return most_alike(pd.concat(found, ignore_index=True))
@@ -51,16 +54,25 @@ def propose(fingerprints: np.ndarray) -> pd.DataFrame:
 def spectra(fingerprints: np.ndarray, zoom: float) -> np.ndarray:
     """complex64 (n, RINGS, FREQUENCIES): Fourier coefficients of the grey along circles around the middle.
 
-    Each image has mean 0 and deviation 1, a circle counting by its length, as its area in the image does. Sampling and
-    transform are one product of matrices.
+    Each image has mean 0 and deviation 1, a circle counting by its length, as its area in the image does. Sampling,
+    transform and the mean's removal are one product of matrices.
     """
-    greys = fingerprints.reshape(len(fingerprints), -1).astype(np.float32)
-    values = greys @ _sampled_waves(fingerprints.shape[1], zoom)
-    waves = values.view(np.complex64).reshape(-1, RINGS, FREQUENCIES)
-    waves[:, :, 0] -= (waves[:, :, 0] @ _lengths())[:, None]
-    energy = np.einsum("nrf,r,f->n", waves.real**2 + waves.imag**2, _lengths(), BOTH_SIDES)  # Parseval
-    waves /= np.sqrt(energy + 1e-3)[:, None, None]
-    return waves
+    matrix = _sampled_waves(fingerprints.shape[1], zoom)
+    weights = np.repeat(np.outer(_lengths(), BOTH_SIDES).ravel(), 2)  # of real and imaginary parts, by Parseval
+
+    def some(greys: np.ndarray) -> np.ndarray:
+        values = greys.reshape(len(greys), -1).astype(np.float32) @ matrix
+        values /= np.sqrt((values**2) @ weights + 1e-3)[:, None]
+        return values
+
+    values = np.concatenate(in_threads(some, np.array_split(fingerprints, 1 + len(fingerprints) // AT_ONCE)))
+    return values.view(np.complex64).reshape(-1, RINGS, FREQUENCIES)
+
+
+def in_threads(function: Callable[[Item], Result], items: Iterable[Item]) -> list[Result]:
+    """`map` with a thread per core, and one thread for each product of matrices within."""
+    with threadpool_limits(1), ThreadPool(os.cpu_count()) as pool:
+        return pool.map(function, items, chunksize=1)
 
 
 def _lengths() -> np.ndarray:
@@ -80,6 +92,7 @@ def _sampled_waves(side: int, zoom: float) -> np.ndarray:
         share = (1 - np.abs(x - left - right)) * (1 - np.abs(y - top - down))
         weights[(top + down) * side + left + right, np.arange(RINGS * ANGLES)] += share
     waves = fft.rfft(weights.reshape(-1, RINGS, ANGLES), axis=2)[:, :, :FREQUENCIES] / ANGLES
+    waves[:, :, 0] -= (waves[:, :, 0] @ _lengths())[:, None]  # the mean
     return np.ascontiguousarray(waves.astype(np.complex64).reshape(side * side, -1)).view(np.float32)
 
 
@@ -124,17 +137,15 @@ def near(asking: np.ndarray, points: np.ndarray, radius: float) -> np.ndarray:
             places = np.flatnonzero(block @ columns[:, left : left + width] >= least)
             yield np.column_stack([asked[start + places // width], order[left + places % width]])
 
-    with threadpool_limits(1), ThreadPool(os.cpu_count()) as pool:
-        pieces = pool.map(lambda start: list(hits(start)), range(0, len(rows), ROWS), chunksize=1)
+    pieces = in_threads(lambda start: list(hits(start)), range(0, len(rows), ROWS))
     found = np.concatenate([np.empty((0, 2), np.int64), *(piece for several in pieces for piece in several)])
     return found[found[:, 0] != found[:, 1]]
 
 
 def fits(wholes: np.ndarray, parts: np.ndarray, pairs: np.ndarray) -> pd.DataFrame:
     """Of pairs (m, 2) those that correlate when turned, mirrored or not: whole, part, mirrored, angle, correlation."""
-    pieces = np.array_split(pairs, max(1, -(-len(pairs) // PAIRS_AT_ONCE)))
-    with threadpool_limits(1), ThreadPool(os.cpu_count()) as pool:
-        turns = pool.map(lambda some: best_turns(wholes[some[:, 0]], parts[some[:, 1]]), pieces, chunksize=1)
+    pieces = np.array_split(pairs, 1 + len(pairs) // AT_ONCE)
+    turns = in_threads(lambda some: best_turns(wholes[some[:, 0]], parts[some[:, 1]]), pieces)
     correlation, place = (np.concatenate(column) for column in zip(*turns, strict=True))
     table = pd.DataFrame({"whole": pairs[:, 0], "part": pairs[:, 1], "mirrored": place >= ANGLES,
                           "angle": place % ANGLES * (2 * np.pi / ANGLES), "correlation": correlation})
