@@ -26,7 +26,8 @@ def examine(root: Path, entries: Iterable[Entry], max_pixels: int, workers: int,
     content is new. What is found is remembered as it comes, so that a killed run has not worked for nothing.
     """
     real_root = os.path.realpath(root)
-    entries = [_placed(real_root, entry) for entry in entries]
+    real: dict[str, str] = {}
+    entries = [_placed(real_root, entry, real) for entry in entries]
     with Seen(store) as seen, RawFiles(root) as raw:
         stamps = {entry.image: stamp(locate(root, entry.image)) for entry in entries
                   if entry.reason is None and not _is_member(root, entry.image)}
@@ -59,9 +60,9 @@ def examine(root: Path, entries: Iterable[Entry], max_pixels: int, workers: int,
             seen.remember(found)
 
 
-def _placed(real_root: str, entry: Entry) -> Entry:
-    fault = None if _is_member(real_root, entry.image) else path_fault(real_root, entry.image)
-    return replace(entry, reason=fault or entry.reason)
+def _placed(real_root: str, entry: Entry, real: dict[str, str]) -> Entry:
+    fault = None if _is_member(real_root, entry.image) else path_fault(real_root, entry.image, real)
+    return replace(entry, reason=fault) if fault else entry
 
 
 def _is_member(root: Path | str, address: str) -> bool:

@@ -34,13 +34,20 @@ def _walk(root: str, top: str) -> Iterator[str]:
                 name = posixpath.join(folder, item.name)
                 if item.name.startswith("."):
                     continue
-                if item.is_dir():
+                if _is_folder(item):
                     if item.is_symlink() and not inside(root, name):
                         yield name
                     else:
                         open_folders.append((name, above | {real}))
                 elif is_image(item.name):
                     yield name
+
+
+def _is_folder(item: "os.DirEntry[str]") -> bool:
+    try:
+        return item.is_dir()
+    except OSError:  # a link to itself
+        return False
 
 
 def is_image(name: str) -> bool:
@@ -66,7 +73,7 @@ def by_stem(root: Path, folder: str) -> dict[str, list[str]]:
         if not inside(real, place.name):
             return {}
         with os.scandir(os.path.join(real, place.name)) as items:
-            names = sorted(item.name for item in items if not item.name.startswith(".") and not item.is_dir())
+            names = sorted(item.name for item in items if not item.name.startswith(".") and not _is_folder(item))
     except (OSError, ValueError):  # ValueError: a name that no file can have
         return {}
     stems: dict[str, list[str]] = defaultdict(list)

@@ -115,7 +115,8 @@ def _faults(entries: Iterable[Entry], listing: Listing) -> dict[str, str]:
         entry.image for entry in entries
         if entry.facts is None and (entry.image not in there or os.path.islink(f"{root}/{entry.image}"))
     }  # fmt: skip
-    return {image: fault for image in doubtful if (fault := path_fault(root, image))}
+    real: dict[str, str] = {}
+    return {image: fault for image in doubtful if (fault := path_fault(root, image, real))}
 
 
 def _name_classes(section: dict[str, Any], option: Option, usable: list[Entry], labels: str | None) -> str | None:
