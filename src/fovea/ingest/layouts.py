@@ -13,7 +13,7 @@ from fovea.ingest.arrays import read_arrays
 from fovea.ingest.entry import Entry, blotted
 from fovea.ingest.files import below, walk
 from fovea.ingest.label_files import read_lists, read_table
-from fovea.params.dataset import AnySource, Arrays, DatasetParams, Folders, Lists, Pattern, Table
+from fovea.params.dataset import AnySource, Arrays, DatasetParams, Folders, LabelFile, Lists, Pattern, Table
 
 
 def read_sources(root: Path, dataset: DatasetParams) -> list[Entry]:
@@ -33,7 +33,8 @@ def read_sources(root: Path, dataset: DatasetParams) -> list[Entry]:
 def _read(root: Path, source: AnySource, key: str, splits: Mapping[str, str] | None) -> Iterable[Entry]:
     if isinstance(source, Arrays):
         return read_arrays(root, source.file, key)
-    _require_folder(root, source.images, f"{key}.images")
+    for folder in _folders(source):
+        _require_folder(root, folder, f"{key}.images")
     if isinstance(source, Folders):
         return _read_folders(root, source, key, splits)
     if isinstance(source, Pattern):
@@ -41,6 +42,13 @@ def _read(root: Path, source: AnySource, key: str, splits: Mapping[str, str] | N
     entries = read_table(root, source, key) if isinstance(source, Table) else read_lists(root, source, key)
     _require_images(root, source, entries, key)
     return entries
+
+
+def _folders(source: AnySource) -> list[str]:
+    """The folders of images of a source."""
+    if isinstance(source, LabelFile):
+        return source.folders
+    return [] if isinstance(source, Arrays) else [source.images]
 
 
 def _read_folders(root: Path, source: Folders, key: str, splits: Mapping[str, str] | None) -> list[Entry]:
@@ -98,20 +106,21 @@ def _require_images(root: Path, source: Table | Lists, entries: list[Entry], key
         return
     file = source.file if isinstance(source, Table) else source.names
     first = entries[0].image if entries else "nothing"
-    there = min(walk(root, source.images), default="no image")
+    there = min((image for folder in source.folders for image in walk(root, folder)), default="no image")
     raise UserError(f"{key}: {root / file} names no image that exists (first: {first}; the folder holds {there}); "
                     f"correct {key}.images or {key}.extension")
 
 
 def _unlabelled(root: Path, sources: Iterable[AnySource], named: set[str]) -> list[Entry]:
-    folders = {source.images for source in sources if isinstance(source, Table | Lists)}
+    folders = {folder for source in sources if isinstance(source, LabelFile) for folder in source.folders}
     images = {image for folder in folders for image in walk(root, folder)} - named
     return [Entry(image, None, reason="no label: no label file names it") for image in images]
 
 
 def _not_unpacked(root: Path, sources: Iterable[AnySource], named: set[str]) -> Iterator[Entry]:
     """Members of the archives in use that are not in the store; those that a label file names have an entry."""
-    paths = {str(value) for source in sources for key, value in source if key in ("images", "file", "names", "labels")}
+    paths = {str(value) for source in sources for key, value in source if key in ("file", "names", "labels")}
+    paths.update(folder for source in sources for folder in _folders(source))
     for archive in sorted({place_of(root, path).archive for path in paths} - {""}):
         for name, reason in unpack(root / archive[:-1]).faults:
             if archive + name not in named or reason.startswith(DUPLICATE):
