@@ -190,8 +190,8 @@ def test_folder_named_like_an_image_is_no_image(tmp_path: Path) -> None:
     assert reasons_of(ingest(tmp_path, TABLE)[1]) == {"images/c.jpg": "not a file"}
 
 
-ODD_NAMES = ("=cmd.jpg", "'=cmd.jpg", "@SUM(A1).jpg", "a\rb.jpg", "a\nb.jpg", "a\r\n,b.jpg", "\r.jpg", 'a"b.jpg', '".jpg',
-             "\udce9.jpg")  # fmt: skip
+ODD_NAMES = ("=cmd.jpg", "'=cmd.jpg", "@SUM(A1).jpg", "a\rb.jpg", "a\nb.jpg", "a\r\n,b.jpg", "\r.jpg", 'a"b.jpg',
+             '".jpg', "\udce9.jpg")  # fmt: skip
 
 
 @pytest.mark.skipif(os.name == "nt" or os.uname().sysname == "Darwin", reason="macOS has UTF-8 file names only")

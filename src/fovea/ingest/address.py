@@ -14,6 +14,7 @@ from typing import NamedTuple
 from fovea.ingest.archives import unpack
 
 ARCHIVE = re.compile(r"\.(?:zip|tar|tar\.gz|tgz)!", re.IGNORECASE)
+MEMBER = ".npz!"  # in the address of an array file's member
 LEADS_OUT = "leads out of the set's folder"
 # With `cache.type: symlink` DVC turns each file of a set into a link to its own store: those are part of the set.
 DVC_STORE = re.compile(r"/files/md5/[0-9a-f]{2}/[0-9a-f]{30}$")
@@ -65,6 +66,11 @@ def locate(root: Path | str, address: str) -> Path:
         return Path(root, address)
     place = place_of(root, address)
     return Path(place.folder, place.name)
+
+
+def is_member(root: Path | str, address: str) -> bool:
+    """Whether the address names a member of an array file; the name of a file may look like one."""
+    return MEMBER in address and not locate(root, address).is_file()
 
 
 def path_fault(root: str, address: str, real: dict[str, str]) -> str | None:

@@ -9,7 +9,7 @@ from functools import cached_property
 from typing import Any
 
 from fovea.errors import UserError
-from fovea.ingest.address import path_fault
+from fovea.ingest.address import is_member, path_fault
 from fovea.ingest.entry import Entry
 from fovea.ingest.layouts import read_sources
 from fovea.ingest.naming import in_our_terms
@@ -96,8 +96,11 @@ def _masks(usable: list[Entry]) -> list[str]:
 
 def _source(reading: Reading) -> dict[str, Any]:
     """The source with its paths as ingest has them."""
-    paths = ("images", "file", "names", "labels")
-    return {key: address(value) if key in paths else value for key, value in reading.source.items()}
+    source = dict(reading.source)
+    for key in {"images", "file", "names", "labels"} & source.keys():
+        value = source[key]
+        source[key] = address(value) if isinstance(value, str) else [address(folder) for folder in value]
+    return source
 
 
 def _left_out(entries: Iterable[Entry], listing: Listing) -> list[str]:
@@ -113,7 +116,7 @@ def _faults(entries: Iterable[Entry], listing: Listing) -> dict[str, str]:
     there = {address(path) for path in listing.images}
     doubtful = {
         entry.image for entry in entries
-        if entry.facts is None and (entry.image not in there or os.path.islink(f"{root}/{entry.image}"))
+        if (entry.image not in there or os.path.islink(f"{root}/{entry.image}")) and not is_member(root, entry.image)
     }  # fmt: skip
     real: dict[str, str] = {}
     return {image: fault for image in doubtful if (fault := path_fault(root, image, real))}
