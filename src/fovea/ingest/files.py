@@ -55,10 +55,11 @@ def is_image(name: str) -> bool:
     return name.lower().endswith(IMAGE_SUFFIXES)
 
 
-def below(address: str, folder: str) -> str:
-    """The part of an image's address that follows its source's `folder`."""
+def beginning(folder: str) -> str:
+    """What the addresses of all images in `walk(folder)` begin with."""
     archive, inner = split_address(folder)
-    return posixpath.relpath(address.removeprefix(archive), inner or ".")
+    top = posixpath.normpath(inner)
+    return archive if top == "." else f"{archive}{top}/"
 
 
 def by_stem(root: Path, folder: str) -> dict[str, list[str]]:

@@ -11,7 +11,7 @@ from fovea.ingest.address import base_name, locate, place_of, split_address
 from fovea.ingest.archives import DUPLICATE, unpack
 from fovea.ingest.arrays import read_arrays
 from fovea.ingest.entry import Entry, blotted
-from fovea.ingest.files import below, walk
+from fovea.ingest.files import beginning, walk
 from fovea.ingest.label_files import read_lists, read_table
 from fovea.params.dataset import AnySource, Arrays, DatasetParams, Folders, LabelFile, Lists, Pattern, Table
 
@@ -53,15 +53,14 @@ def _folders(source: AnySource) -> list[str]:
 
 def _read_folders(root: Path, source: Folders, key: str, splits: Mapping[str, str] | None) -> list[Entry]:
     levels = 2 if source.split_folders else 1
+    start = len(beginning(source.images))
     entries = []
     for image in walk(root, source.images):
-        inner = below(image, source.images)
-        folders = inner.split("/")[:-1]
+        folders = image[start:].split("/")[:-1]
         given = folders[0] if source.split_folders and folders else source.split
         if len(folders) < levels:
             entries.append(Entry(image, None, reason="no label: lies in no class folder"))
         else:
-            start = len(image) - len(inner)
             between = start + len(folders[0])
             second = (between + 1, between + 1 + len(folders[1])) if levels == 2 else (start, start)
             rest = blotted(image, (start, between), second)

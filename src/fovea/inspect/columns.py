@@ -48,7 +48,7 @@ def _names_in(sample: list[list[str]], column: int, listing: Listing, part: str 
     own = [name for name in folders if part is not None and part_of(name) == part]
     enough = (1 - OVERLAP) * max(folders.values())
     near = [name for name in own if folders[name] >= enough]
-    folder = max(near or folders, key=lambda name: (folders[name], -len(name)))
+    folder = min(near or folders, key=lambda name: (-folders[name], len(name), name))
     extensions = [extension for place, extension in places if place == folder]
     return Names(column, (folder,), extensions[0] if len(extensions) == 1 else None, folders[folder])
 
