@@ -29,9 +29,10 @@ def _walk(root: str, top: str) -> Iterator[str]:
         real = os.path.realpath(os.path.join(root, folder))
         if real in above:  # a link to a folder above itself would never end
             continue
+        start = f"{folder}/" if folder else ""
         with os.scandir(real) as items:
             for item in items:
-                name = posixpath.join(folder, item.name)
+                name = start + item.name
                 if item.name.startswith("."):
                     continue
                 if _is_folder(item):

@@ -1,6 +1,7 @@
 """What ingest makes of an option: its own readers are run on it, and what they return is counted."""
 
 import os
+import posixpath
 import re
 from collections import Counter
 from collections.abc import Iterable
@@ -113,13 +114,22 @@ def _left_out(entries: Iterable[Entry], listing: Listing) -> list[str]:
 def _faults(entries: Iterable[Entry], listing: Listing) -> dict[str, str]:
     """Why entries are no files of the set, by address. Ingest asks it of all; links and what is not listed suffice."""
     root = os.path.realpath(listing.root)
-    there = {address(path) for path in listing.images}
-    doubtful = {
-        entry.image for entry in entries
-        if (entry.image not in there or os.path.islink(f"{root}/{entry.image}")) and not is_member(root, entry.image)
-    }  # fmt: skip
+    files = {address(path) for path in listing.images} - _links(listing)
+    doubtful = {entry.image for entry in entries} - files
     real: dict[str, str] = {}
-    return {image: fault for image in doubtful if (fault := path_fault(root, image, real))}
+    return {image: fault for image in doubtful
+            if not is_member(root, image) and (fault := path_fault(root, image, real))}  # fmt: skip
+
+
+def _links(listing: Listing) -> set[str]:
+    """Addresses of links, by a look at each folder: at each of 100,000 images it takes half a second."""
+    found = set()
+    for folder in listing.tree.here:
+        if not os.path.isdir(listing.root / folder):  # of an archive, from which no link is unpacked
+            continue
+        with os.scandir(listing.root / folder) as items:
+            found.update(posixpath.join(folder, item.name) for item in items if item.is_symlink())
+    return found
 
 
 def _name_classes(section: dict[str, Any], option: Option, usable: list[Entry], labels: str | None) -> str | None:
