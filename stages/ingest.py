@@ -15,6 +15,7 @@ from fovea.params.ingest import IngestParams
 from fovea.params.machine import MachineParams
 from fovea.params.section import load
 from fovea.store import store_folder
+from fovea.tables import write_table
 
 report_user_errors()
 dataset = load("dataset", DatasetParams)
@@ -27,7 +28,6 @@ check_rejected(manifest, rejected, limits.max_rejected)
 
 with replacing("data/manifest.parquet") as path:
     manifest.to_parquet(path, index=False)
-with replacing("reports/rejected.csv") as path:
-    rejected.to_csv(path, index=False)
+write_table("reports/rejected.csv", rejected)
 write_json("reports/ingest.json", summarise(manifest, rejected))
 print(f"ingest: {len(manifest)} images of {len(manifest.attrs['classes'])} classes, {len(rejected)} rejected")

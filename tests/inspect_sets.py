@@ -310,8 +310,42 @@ CASES: dict[str, Case] = {
     ),
     "images of a table in two numbered folders": Case(
         {**images(*(f"part_{1 + (n > 7)}/{name}" for n, name in enumerate(NAMES))), "meta.csv": table(NAMES, GRADES)},
-        [{"file": "meta.csv", "images": "part_1"}], {"0": 3, "1": 3, "2": 2},
-        says=("several folders (part_1 8, part_2 4)", "move them into one", "33% of the files are not usable"),
+        [{"file": "meta.csv", "images": ["part_1", "part_2"]}], THIRDS,
+        says=("12 of 12 names in image are images in 2 folders (part_1 8, part_2 4)", "images: [part_1, part_2]"),
+    ),
+    "lesions in two folders, which were unpacked twice": Case(
+        {**images(*(f"{upper}_part_{1 + n // 6}/ISIC_{n}.jpg" for n in range(12) for upper in ("HAM", "ham"))),
+         "HAM10000_metadata.csv": table(
+             [f"HAM_{n // 2}" for n in range(12)], [f"ISIC_{n}" for n in range(12)], "lesion_id,image_id",
+             dx=["bkl", "bkl", "nv", "nv", "mel", "mel"], dx_type=["histo"], age=["80.0"], sex=["male"],
+             localization=["scalp", "back", "ear"])},
+        [{"images": ["HAM_part_1", "HAM_part_2"], "name_column": "image_id", "label_column": "dx", "extension": ".jpg",
+          "group_column": "lesion_id"}], {"bkl": 4, "mel": 4, "nv": 4}, group=6,
+        says=("group in lesion_id", "in 2 folders (HAM_part_1 6, HAM_part_2 6)"),
+    ),
+    "lesions in three folders and an extension that differs": Case(
+        {**images(*(f"images/imgs_part_{1 + n // 4}/PAT_{n}.{'png' if n < 8 else 'jpg'}" for n in range(12))),
+         "metadata.csv": table([f"PAT_{n}" for n in range(12)], ["ACK", "BCC", "NEV"], "img_id,diagnostic",
+                               patient_id=["P1", "P2", "P3", "P4"], lesion_id=numbered("{}", 12))},
+        [{"images": ["images/imgs_part_1", "images/imgs_part_2", "images/imgs_part_3"], "name_column": "img_id",
+          "extension": None, "group_column": "patient_id"}], {"ACK": 4, "BCC": 4, "NEV": 4}, group=4,
+    ),
+    "a table whose images lie in folders of parts": Case(
+        {**images(*numbered("train/{}.jpg", 8), *numbered("test/{}.jpg", 4, 9)),
+         "labels.csv": table(numbered("{}.jpg", 12), GRADES)},
+        [{"images": ["test", "train"], "split": None}], THIRDS, says=("test, train are not read as a split",),
+    ),
+    "a table with a name that another part has": Case(
+        {**images(*numbered("Training/{}.png", 11), *numbered("Validation/{}.png", 12)),
+         "Training.csv": table(numbered("{}", 12), ["0", "1"], "ID,Disease"),
+         "Validation.csv": table(numbered("{}", 12), ["0", "1"], "ID,Disease")},
+        [{"images": "Training", "split": "train"}, {"images": "Validation", "split": "val"}], {"0": 12, "1": 11},
+        parts={"train": 11, "test": 12}, says=("1 not usable: no such file",),
+    ),
+    "two lists and images in two folders": Case(
+        {**images(*(f"part_{1 + n // 6}/{name}" for n, name in enumerate(NAMES))), "names.txt": "\n".join(STEMS),
+         "labels.txt": "\n".join(GRADES * 4)},
+        [{"layout": "lists", "images": ["part_1", "part_2"], "extension": ".jpg"}], THIRDS,
     ),
     "a group in another table": Case(
         {**IN_IMAGES, "labels.csv": table(NAMES, GRADES),
@@ -399,6 +433,10 @@ PACKED: dict[str, Case] = {
     "a folder with a ZIP and a table": Case(
         {"train_images.zip": zipped(images(*NAMES)), "train.csv": table(STEMS, GRADES, "id_code,diagnosis")},
         [{"file": "train.csv", "images": "train_images.zip!", "extension": ".jpg"}], THIRDS),
+    "a table and its images in two ZIPs": Case(
+        {"a_1.zip": zipped(images(*NAMES[:6])), "a_2.zip": zipped(images(*(f"sub/{name}" for name in NAMES[6:]))),
+         "train.csv": table(STEMS, GRADES, "id_code,diagnosis")},
+        [{"file": "train.csv", "images": ["a_1.zip!", "a_2.zip!sub"], "extension": ".jpg"}], THIRDS),
     "a ZIP for each part": Case(
         {"train.zip": zipped(per_class("", "a", "b", count=6)), "test.zip": zipped(per_class("", "a", "b"))},
         [{"images": "test.zip!", "split": "test"}, {"images": "train.zip!", "split": "train"}], {"a": 10, "b": 10},

@@ -1,6 +1,8 @@
 """Every file is accepted or rejected with a reason, never a crash and never dropped."""
 
+import csv
 import io
+import json
 import os
 from pathlib import Path
 
@@ -9,8 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+from fovea.ingest.address import path_fault
 from fovea.ingest.check import check_file
 from fovea.ingest.entry import Facts
+from fovea.tables import as_utf8, read_table, write_table
 from tests.ingest_sets import FOLDERS, TABLE, encoded, ingest, reasons_of, write_images
 
 LAW = settings(max_examples=60, deadline=None)
@@ -186,9 +190,62 @@ def test_folder_named_like_an_image_is_no_image(tmp_path: Path) -> None:
     assert reasons_of(ingest(tmp_path, TABLE)[1]) == {"images/c.jpg": "not a file"}
 
 
-def test_rejected_names_are_safe_in_a_spreadsheet(tmp_path: Path) -> None:
-    write_images(tmp_path, "x/a.jpg", "y/b.jpg", "=cmd.jpg")
-    assert list(ingest(tmp_path, FOLDERS)[1]["image"]) == ["'=cmd.jpg"]
+ODD_NAMES = ("=cmd.jpg", "'=cmd.jpg", "@SUM(A1).jpg", "a\rb.jpg", "a\nb.jpg", "a\r\n,b.jpg", "\r.jpg", 'a"b.jpg',
+             '".jpg', "\udce9.jpg")  # fmt: skip
+
+
+@pytest.mark.skipif(os.name == "nt" or os.uname().sysname == "Darwin", reason="macOS has UTF-8 file names only")
+def test_rejected_names_come_back_from_the_table_and_are_safe_in_a_spreadsheet(tmp_path: Path) -> None:
+    write_images(tmp_path / "set", "x/a.jpg", "y/b.jpg", *ODD_NAMES)
+    _, rejected = ingest(tmp_path / "set", FOLDERS)
+    write_table(tmp_path / "rejected.csv", rejected)
+    back = read_table(tmp_path / "rejected.csv")
+    assert sorted(back["image"]) == sorted(as_utf8(name) for name in ODD_NAMES)
+    assert back.to_dict() == rejected.to_dict()
+    with (tmp_path / "rejected.csv").open(newline="", encoding="utf-8") as file:
+        cells = [cell for row in csv.reader(file) for cell in row]
+    assert not any(cell.startswith(("=", "+", "-", "@", "\t", "\r", "\n")) for cell in cells)
+
+
+def test_a_rejected_name_in_a_label_file_that_no_file_can_have_comes_back(tmp_path: Path) -> None:
+    write_images(tmp_path, "images/a.jpg", "images/b.jpg")
+    labels = {"a.jpg": "0", "b.jpg": "1", "c\0d.jpg": "=1", "\ud800.jpg": "1"}
+    (tmp_path / "labels.json").write_text(json.dumps(labels))
+    _, rejected = ingest(tmp_path, {**TABLE, "file": "labels.json", "name_column": "name", "label_column": "label"})
+    write_table(tmp_path / "rejected.csv", rejected)
+    back = read_table(tmp_path / "rejected.csv")
+    assert back[["image", "label"]].to_numpy().tolist() == [["images/c\\x00d.jpg", "=1"], ["images/\\ud800.jpg", "1"]]
+
+
+def test_a_link_to_itself_is_rejected(tmp_path: Path) -> None:
+    write_images(tmp_path, "x/a.jpg", "y/b.jpg")
+    os.symlink("loop.jpg", tmp_path / "x" / "loop.jpg")
+    os.symlink("there", tmp_path / "x" / "back")
+    os.symlink("back", tmp_path / "x" / "there")
+    manifest, rejected = ingest(tmp_path, FOLDERS)
+    assert len(manifest) == 2 and reasons_of(rejected) == {"x/loop.jpg": "symbolic link to nothing"}
+
+
+def test_a_fault_is_the_same_with_folders_remembered(tmp_path: Path) -> None:
+    """Each address by itself, all with one memory, and all again, when every folder is known."""
+    write_images(tmp_path, "set/x/a.jpg", "out/b.jpg")
+    root = tmp_path / "set"
+    for link, target in {"x/out.jpg": "../../out/b.jpg", "x/in.jpg": "a.jpg", "x/no.jpg": "nothing", "in": "x",
+                         "out": "../out", "x/loop.jpg": "loop.jpg", "loop": "loop"}.items():  # fmt: skip
+        (root / link).symlink_to(target)
+    out = "symbolic link that leads out of the set's folder"
+    expected = {
+        "x/a.jpg": None, "x/in.jpg": None, "in/a.jpg": None, "in/in.jpg": None, "in/../x/a.jpg": None, "x//a.jpg": None,
+        "x/out.jpg": out, "in/out.jpg": out, "out/b.jpg": out, "x/../out/b.jpg": out, "out": out,
+        "x/no.jpg": "symbolic link to nothing", "x/loop.jpg": "symbolic link to nothing",
+        "loop/a.jpg": "no such file", "x/a.jpg/b.jpg": "no such file", "x/b.jpg": "no such file",
+        "x/../../out/b.jpg": out, "x": "not a file", "": "not a file",
+        "../out/b.jpg": "leads out of the set's folder", f"{root}/x/a.jpg": "leads out of the set's folder",
+    }  # fmt: skip
+    real: dict[str, str] = {}
+    assert {address: path_fault(str(root), address, {}) for address in expected} == expected
+    assert {address: path_fault(str(root), address, real) for address in expected} == expected
+    assert {address: path_fault(str(root), address, real) for address in expected} == expected
 
 
 @LAW

@@ -17,7 +17,7 @@ from fovea.ingest import label_files, records, tables
 from fovea.ingest.files import by_stem
 from fovea.ingest.tables import each_row, read_rows
 from fovea.params.dataset import DatasetParams
-from tests.ingest_sets import LISTS, SET, TABLE, encoded, ingest, labels_of, reasons_of, write_images
+from tests.ingest_sets import FOLDERS, LISTS, SET, TABLE, encoded, ingest, labels_of, reasons_of, write_images
 
 LAW = settings(max_examples=60, deadline=None)
 RECORDS = [{"image": "a.jpg", "level": 0, "extra": None}, {"image": "b.jpg", "level": 1.0, "extra": [1, {"x": 2}]}]
@@ -243,6 +243,9 @@ def test_unknown_one_hot_column_is_named(tmp_path: Path) -> None:
     ({**TABLE, "header": False, "name_column": 0, "label_column": [1, "NV"]}, "label_column: must be a number"),
     ({**TABLE, "header": False, "file": "t.json", "name_column": 0, "label_column": 1}, "header: must be true"),
     ({**LISTS, "names": "names.json"}, "names: must be a text file or XLSX"),
+    ({**TABLE, "images": ["part_1"]}, "images.*at least 2 items"),
+    ({**TABLE, "images": ["part_1", "part_1"]}, "images: a folder stands twice"),
+    ({**FOLDERS, "images": ["part_1", "part_2"]}, "images.*valid string"),
 ])  # fmt: skip
 def test_settings_that_do_not_fit_are_refused(source: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=rf"(?s){message}"):
@@ -278,3 +281,58 @@ def test_a_folder_is_listed_once_for_all_names(tmp_path: Path, monkeypatch: pyte
     monkeypatch.setattr(label_files, "by_stem", counted)
     manifest, _ = ingest(tmp_path, {**TABLE, "extension": None})
     assert len(manifest) == 30 and listed == ["images"]
+
+
+PARTS = ["part_1", "part_2"]
+TWICE = "several files have the name"
+
+
+def test_images_of_a_table_may_lie_in_several_folders(tmp_path: Path) -> None:
+    write_images(tmp_path, "part_1/a.jpg", "part_2/b.jpg", "part_1/c.jpg", "part_2/c.jpg", "part_2/deep/d.jpg",
+                 "part_2/alone.jpg", "part_3/other.jpg")  # fmt: skip
+    names = ["a.jpg", "b.jpg", "c.jpg", "deep/d.jpg", "missing.jpg"]
+    (tmp_path / "labels.csv").write_text("image,level\n" + "".join(f"{name},{len(name) % 2}\n" for name in names))
+    manifest, rejected = ingest(tmp_path, {**TABLE, "images": PARTS})
+    assert list(manifest["image"]) == ["part_1/a.jpg", "part_2/b.jpg", "part_2/deep/d.jpg"]
+    both = f"{TWICE}: part_1/c.jpg, part_2/c.jpg"
+    assert reasons_of(rejected) == {"part_1/c.jpg": both, "part_2/c.jpg": both, "part_1/missing.jpg": "no such file",
+                                    "part_2/alone.jpg": "no label: no label file names it"}  # fmt: skip
+
+
+def test_a_name_that_carries_one_of_the_folders_is_not_ambiguous(tmp_path: Path) -> None:
+    write_images(tmp_path, "all/part_1/a.jpg", "all/part_2/a.jpg", "all/part_2/b.jpg")
+    (tmp_path / "labels.csv").write_text("image,level\npart_1/a.jpg,0\npart_2/a.jpg,1\nb.jpg,1\n")
+    manifest, rejected = ingest(tmp_path, {**TABLE, "images": ["all/part_1", "all/part_2"]})
+    assert labels_of(manifest) == {"all/part_1/a.jpg": "0", "all/part_2/a.jpg": "1", "all/part_2/b.jpg": "1"}
+    assert rejected.empty
+
+
+@pytest.mark.parametrize("extension", [".jpg", None])
+def test_names_without_extension_are_looked_up_in_each_folder(tmp_path: Path, extension: str | None) -> None:
+    write_images(tmp_path, "part_1/a.jpg", "part_2/b.jpg", "part_2/c.png", "part_1/d.jpg", "part_2/d.jpg")
+    (tmp_path / "names.csv").write_text("a\nb\nc\nd\n")
+    (tmp_path / "labels.csv").write_text("0\n1\n1\n0\n")
+    manifest, rejected = ingest(tmp_path, {**LISTS, "images": PARTS, "extension": extension})
+    found = ["part_1/a.jpg", "part_2/b.jpg"] + (["part_2/c.png"] if extension is None else [])
+    assert list(manifest["image"]) == found
+    assert reasons_of(rejected)["part_2/d.jpg"] == f"{TWICE}: part_1/d.jpg, part_2/d.jpg"
+    assert len(manifest) + len(rejected) == (5 if extension is None else 6)  # c.png, which no label then names
+
+
+def test_each_of_the_folders_may_lie_in_an_archive(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DVC_ROOT", str(tmp_path / "project"))
+    write_images(tmp_path / "set", "part_3/c.jpg")
+    for number, name in ((1, "a.jpg"), (2, "sub/b.jpg")):
+        with zipfile.ZipFile(tmp_path / f"set/part_{number}.zip", "w") as archive:
+            archive.writestr(name, encoded(10 + number))
+    (tmp_path / "set/labels.csv").write_text("image,level\na.jpg,0\nb.jpg,1\nc.jpg,1\n")
+    manifest, rejected = ingest(tmp_path / "set", {**TABLE, "images": ["part_1.zip!", "part_2.zip!sub", "part_3"]})
+    assert list(manifest["image"]) == ["part_1.zip!a.jpg", "part_2.zip!sub/b.jpg", "part_3/c.jpg"]
+    assert rejected.empty
+
+
+def test_each_of_the_folders_must_be_there(tmp_path: Path) -> None:
+    write_images(tmp_path, "part_1/a.jpg")
+    (tmp_path / "labels.csv").write_text("image,level\na.jpg,0\n")
+    with pytest.raises(UserError, match=r"dataset\.sources\.0\.images: .*part_2 is not a folder; .* folders part_1"):
+        ingest(tmp_path, {**TABLE, "images": PARTS})

@@ -16,8 +16,13 @@ FORMULA = re.compile(r"'*[=+\-@\t\r\n]")
 
 def safe_cell(text: str) -> str:
     """`text` as UTF-8 that a spreadsheet does not take for a formula: a quote is set before =, +, -, @ and blanks."""
-    text = text.encode("utf-8", "backslashreplace").decode()
+    text = as_utf8(text)
     return f"'{text}" if FORMULA.match(text) else text
+
+
+def as_utf8(text: str) -> str:
+    """`text` with what no UTF-8 file can hold, or no reader takes, spelled out: half a character pair, NUL."""
+    return text.encode("utf-8", "backslashreplace").decode().replace("\0", "\\x00")
 
 
 def plain_text(cell: str) -> str:

@@ -6,6 +6,7 @@ This is the only place that knows where an address lies on disk.
 import os
 import posixpath
 import re
+import stat
 from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
@@ -13,6 +14,7 @@ from typing import NamedTuple
 from fovea.ingest.archives import unpack
 
 ARCHIVE = re.compile(r"\.(?:zip|tar|tar\.gz|tgz)!", re.IGNORECASE)
+MEMBER = ".npz!"  # in the address of an array file's member
 LEADS_OUT = "leads out of the set's folder"
 # With `cache.type: symlink` DVC turns each file of a set into a link to its own store: those are part of the set.
 DVC_STORE = re.compile(r"/files/md5/[0-9a-f]{2}/[0-9a-f]{30}$")
@@ -52,7 +54,7 @@ def place_of(root: Path | str, address: str) -> Place:
     archive, name = split_address(address)
     if archive and not os.path.lexists(os.path.join(root, address)):
         file = archive[:-1]
-        if fault_on_disk(os.path.realpath(root), file) is None:
+        if fault_on_disk(os.path.realpath(root), file, {}) is None:
             unpacked = unpack(Path(root, file))
             return Place(str(unpacked.folder), name, archive, unpacked.reasons)
     return Place(os.fspath(root), address, "", {})
@@ -66,21 +68,36 @@ def locate(root: Path | str, address: str) -> Path:
     return Path(place.folder, place.name)
 
 
-def path_fault(root: str, address: str) -> str | None:
-    """Why `address` is not a file of the set in `root` (a real path), None if it is one. Reads no file."""
+def is_member(root: Path | str, address: str) -> bool:
+    """Whether the address names a member of an array file; the name of a file may look like one."""
+    return MEMBER in address and not locate(root, address).is_file()
+
+
+def path_fault(root: str, address: str, real: dict[str, str]) -> str | None:
+    """Why `address` is not a file of the set in `root` (a real path), None if it is one. Reads no file.
+
+    `real` remembers the real paths of folders: with one for all addresses a file takes 11 us instead of 40.
+    """
     place = place_of(root, address)
-    return place.missing.get(place.name) or fault_on_disk(place.folder, place.name)
+    return place.missing.get(place.name) or fault_on_disk(place.folder, place.name, real)
 
 
-def fault_on_disk(folder: str, name: str) -> str | None:
-    """Why `name` is not a file in `folder` (a real path), None if it is one."""
+def fault_on_disk(folder: str, name: str, real: dict[str, str]) -> str | None:
+    """Why `name` is not a file in `folder` (a real path), None if it is one. `real` as above."""
     if not _is_text(name):
         return "its name is not UTF-8 text"
     if posixpath.isabs(name) or name.split("/", 1)[0] == "..":
         return LEADS_OUT
     path = os.path.join(folder, name)
-    if not os.path.lexists(path):
+    try:
+        mode = os.lstat(path).st_mode
+    except OSError:
         return "no such file"
+    above = os.path.dirname(path)
+    if above not in real:
+        real[above] = os.path.realpath(above)
+    if stat.S_ISREG(mode) and _holds(folder, real[above]):
+        return None
     if not inside(folder, name):
         return f"symbolic link that {LEADS_OUT}"
     if not os.path.exists(path):
@@ -91,7 +108,12 @@ def fault_on_disk(folder: str, name: str) -> str | None:
 def inside(folder: str, name: str) -> bool:
     """Whether `name` lies in `folder` (a real path), or is a link to the store of DVC."""
     real = os.path.realpath(os.path.join(folder, name))
-    return real == folder or real.startswith(folder + os.sep) or DVC_STORE.search(real) is not None
+    return _holds(folder, real) or DVC_STORE.search(real) is not None
+
+
+def _holds(folder: str, path: str) -> bool:
+    """Of two real paths, whether one is, or is below, the other."""
+    return path == folder or path.startswith(folder + os.sep)
 
 
 def _is_text(address: str) -> bool:

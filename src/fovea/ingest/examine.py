@@ -8,14 +8,13 @@ from pathlib import Path
 
 import numpy as np
 
-from fovea.ingest.address import locate, path_fault
+from fovea.ingest.address import is_member, locate, path_fault
 from fovea.ingest.check import check_array, check_file, too_large
 from fovea.ingest.entry import Entry, Facts
 from fovea.ingest.seen import Seen, Stamp, stamp
 from fovea.progress import track
 from fovea.raw import RawFiles
 
-MEMBER = ".npz!"          # in the address of an array file's member
 REMEMBERED_AT_ONCE = 256  # images; a killed ingest looks again at no more than these
 
 
@@ -26,10 +25,11 @@ def examine(root: Path, entries: Iterable[Entry], max_pixels: int, workers: int,
     content is new. What is found is remembered as it comes, so that a killed run has not worked for nothing.
     """
     real_root = os.path.realpath(root)
-    entries = [_placed(real_root, entry) for entry in entries]
+    real: dict[str, str] = {}
+    entries = [_placed(real_root, entry, real) for entry in entries]
     with Seen(store) as seen, RawFiles(root) as raw:
         stamps = {entry.image: stamp(locate(root, entry.image)) for entry in entries
-                  if entry.reason is None and not _is_member(root, entry.image)}
+                  if entry.reason is None and not is_member(root, entry.image)}
         known = seen.unchanged(stamps.values())
 
         def look_at(entry: Entry) -> tuple[Entry, Facts | str | None]:
@@ -59,11 +59,6 @@ def examine(root: Path, entries: Iterable[Entry], max_pixels: int, workers: int,
             seen.remember(found)
 
 
-def _placed(real_root: str, entry: Entry) -> Entry:
-    fault = None if _is_member(real_root, entry.image) else path_fault(real_root, entry.image)
-    return replace(entry, reason=fault or entry.reason)
-
-
-def _is_member(root: Path | str, address: str) -> bool:
-    """Whether the address names a member of an array file; the name of a file may look like one."""
-    return MEMBER in address and not locate(root, address).is_file()
+def _placed(real_root: str, entry: Entry, real: dict[str, str]) -> Entry:
+    fault = None if is_member(real_root, entry.image) else path_fault(real_root, entry.image, real)
+    return replace(entry, reason=fault) if fault else entry

@@ -29,12 +29,13 @@ def _walk(root: str, top: str) -> Iterator[str]:
         real = os.path.realpath(os.path.join(root, folder))
         if real in above:  # a link to a folder above itself would never end
             continue
+        start = f"{folder}/" if folder else ""
         with os.scandir(real) as items:
             for item in items:
-                name = posixpath.join(folder, item.name)
+                name = start + item.name
                 if item.name.startswith("."):
                     continue
-                if item.is_dir():
+                if _is_folder(item):
                     if item.is_symlink() and not inside(root, name):
                         yield name
                     else:
@@ -43,15 +44,23 @@ def _walk(root: str, top: str) -> Iterator[str]:
                     yield name
 
 
+def _is_folder(item: "os.DirEntry[str]") -> bool:
+    try:
+        return item.is_dir()
+    except OSError:  # a link to itself
+        return False
+
+
 def is_image(name: str) -> bool:
     """Whether a file is an image by its extension."""
     return name.lower().endswith(IMAGE_SUFFIXES)
 
 
-def below(address: str, folder: str) -> str:
-    """The part of an image's address that follows its source's `folder`."""
+def beginning(folder: str) -> str:
+    """What the addresses of all images in `walk(folder)` begin with."""
     archive, inner = split_address(folder)
-    return posixpath.relpath(address.removeprefix(archive), inner or ".")
+    top = posixpath.normpath(inner)
+    return archive if top == "." else f"{archive}{top}/"
 
 
 def by_stem(root: Path, folder: str) -> dict[str, list[str]]:
@@ -66,7 +75,7 @@ def by_stem(root: Path, folder: str) -> dict[str, list[str]]:
         if not inside(real, place.name):
             return {}
         with os.scandir(os.path.join(real, place.name)) as items:
-            names = sorted(item.name for item in items if not item.name.startswith(".") and not item.is_dir())
+            names = sorted(item.name for item in items if not item.name.startswith(".") and not _is_folder(item))
     except (OSError, ValueError):  # ValueError: a name that no file can have
         return {}
     stems: dict[str, list[str]] = defaultdict(list)

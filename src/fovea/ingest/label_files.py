@@ -11,9 +11,10 @@ from fovea.ingest.entry import Entry
 from fovea.ingest.files import by_stem
 from fovea.ingest.records import Row
 from fovea.ingest.tables import each_row, read_rows, row_name
-from fovea.params.dataset import Lists, Table
+from fovea.params.dataset import LabelFile, Lists, Table
 
 MARKS = ("1", "1.0", "true")  # of a one-hot column, in upper or lower case
+SEVERAL = "several files have the name"
 Line = tuple[str, int]  # file and number, for reasons and errors
 
 
@@ -34,7 +35,7 @@ def read_table(root: Path, source: Table, key: str) -> list[Entry]:
     group = None if source.group_column is None else column("group_column", source.group_column)
     split = None if source.split_column is None else column("split_column", source.split_column)
     needed = max(name, *labels, group or 0, split or 0)
-    files = _Files(root, source.images, source.extension)
+    files = _Files(root, source)
     entries: list[Entry] = []
     for number, cells in rows:
         line = (source.file, number)
@@ -56,7 +57,7 @@ def read_lists(root: Path, source: Lists, key: str) -> list[Entry]:
     if len(names) != len(labels):
         raise UserError(f"{key}: {root / source.names} has {len(names)} lines but {root / source.labels} has "
                         f"{len(labels)}; they must name image and label line by line")
-    files = _Files(root, source.images, source.extension)
+    files = _Files(root, source)
     entries: list[Entry] = []
     for (number, name), (_, written) in zip(names, labels, strict=True):
         line = (source.names, number)
@@ -67,23 +68,38 @@ def read_lists(root: Path, source: Lists, key: str) -> list[Entry]:
 
 
 class _Files:
-    """Addresses of the images that a label file names; where it leaves the extension out, from a listing per folder."""
+    """Addresses of the images that a label file names; from a listing per folder where their place or extension is
+    left open.
+    """
 
-    def __init__(self, root: Path, images: str, extension: str | None) -> None:
-        self.root, self.images, self.extension = root, images, extension
-        self._archive = split_address(images)[0]
-        self._listed: dict[str, dict[str, list[str]]] = {}
+    def __init__(self, root: Path, source: LabelFile) -> None:
+        self.root, self.folders, self.extension = root, source.folders, source.extension
+        self._listed: dict[str, dict[str, list[str]]] = {}  # by the folder's address
 
     def named(self, name: str) -> list[str]:
-        """The address of `name`, which need not exist; several if the extension is left open and more than one fits."""
-        address = join(self.images, name + (self.extension or ""))
-        if self.extension is not None:
-            return [address]
-        folder, stem = posixpath.split(address.removeprefix(self._archive))
-        if folder not in self._listed:
-            self._listed[folder] = by_stem(self.root, self._archive + folder)
-        start = address[: len(address) - len(stem)]
-        return [start + file for file in self._listed[folder].get(stem, [stem])]
+        """The address of `name`, which need not exist; several if place or extension are left open and more fit."""
+        first = join(self.folders[0], name + (self.extension or ""))
+        if len(self.folders) == 1:
+            return [first] if self.extension is not None else self._there(self.folders[0], name) or [first]
+        found = [address for folder in self.folders for address in self._below(folder, name)]
+        return list(dict.fromkeys(found)) or [first]
+
+    def _below(self, folder: str, name: str) -> list[str]:
+        """Of several folders part_1, part_2: `a.jpg` may lie in each, `part_1/a.jpg` says itself in which."""
+        carried = base_name(folder) + "/"
+        inner = name.removeprefix(carried) if len(carried) > 1 else name
+        return self._there(folder, name) + (self._there(folder, inner) if inner != name else [])
+
+    def _there(self, folder: str, name: str) -> list[str]:
+        """Addresses of the files of that name in `folder`."""
+        archive = split_address(folder)[0]
+        address = join(folder, name + (self.extension or ""))
+        inner, last = posixpath.split(address.removeprefix(archive))
+        if archive + inner not in self._listed:
+            self._listed[archive + inner] = by_stem(self.root, archive + inner)
+        start = address[: len(address) - len(last)]
+        files = self._listed[archive + inner].get(last, [])
+        return [start + file for file in files if self.extension is None or file == last]
 
 
 def _named(files: _Files, line: Line, name: str) -> list[tuple[str, str | None]]:
@@ -91,8 +107,10 @@ def _named(files: _Files, line: Line, name: str) -> list[tuple[str, str | None]]
     if not name:
         raise UserError(f"{line[0]}, {_at(line)}: names no image; complete the line or remove it")
     found = files.named(name)
-    several = f"several files have the name: {', '.join(map(base_name, found))}" if len(found) > 1 else None
-    return [(image, several) for image in found]
+    if len(found) == 1:
+        return [(found[0], None)]
+    shown = found if len(files.folders) > 1 else [base_name(image) for image in found]
+    return [(image, f"{SEVERAL}: {', '.join(shown)}") for image in found]
 
 
 def _plain(label: str, line: Line) -> tuple[str | None, str | None]:

@@ -11,9 +11,9 @@ from fovea.ingest.address import base_name, locate, place_of, split_address
 from fovea.ingest.archives import DUPLICATE, unpack
 from fovea.ingest.arrays import read_arrays
 from fovea.ingest.entry import Entry, blotted
-from fovea.ingest.files import below, walk
+from fovea.ingest.files import beginning, walk
 from fovea.ingest.label_files import read_lists, read_table
-from fovea.params.dataset import AnySource, Arrays, DatasetParams, Folders, Lists, Pattern, Table
+from fovea.params.dataset import AnySource, Arrays, DatasetParams, Folders, LabelFile, Lists, Pattern, Table
 
 
 def read_sources(root: Path, dataset: DatasetParams) -> list[Entry]:
@@ -33,7 +33,8 @@ def read_sources(root: Path, dataset: DatasetParams) -> list[Entry]:
 def _read(root: Path, source: AnySource, key: str, splits: Mapping[str, str] | None) -> Iterable[Entry]:
     if isinstance(source, Arrays):
         return read_arrays(root, source.file, key)
-    _require_folder(root, source.images, f"{key}.images")
+    for folder in _folders(source):
+        _require_folder(root, folder, f"{key}.images")
     if isinstance(source, Folders):
         return _read_folders(root, source, key, splits)
     if isinstance(source, Pattern):
@@ -43,17 +44,23 @@ def _read(root: Path, source: AnySource, key: str, splits: Mapping[str, str] | N
     return entries
 
 
+def _folders(source: AnySource) -> list[str]:
+    """The folders of images of a source."""
+    if isinstance(source, LabelFile):
+        return source.folders
+    return [] if isinstance(source, Arrays) else [source.images]
+
+
 def _read_folders(root: Path, source: Folders, key: str, splits: Mapping[str, str] | None) -> list[Entry]:
     levels = 2 if source.split_folders else 1
+    start = len(beginning(source.images))
     entries = []
     for image in walk(root, source.images):
-        inner = below(image, source.images)
-        folders = inner.split("/")[:-1]
+        folders = image[start:].split("/")[:-1]
         given = folders[0] if source.split_folders and folders else source.split
         if len(folders) < levels:
             entries.append(Entry(image, None, reason="no label: lies in no class folder"))
         else:
-            start = len(image) - len(inner)
             between = start + len(folders[0])
             second = (between + 1, between + 1 + len(folders[1])) if levels == 2 else (start, start)
             rest = blotted(image, (start, between), second)
@@ -98,20 +105,21 @@ def _require_images(root: Path, source: Table | Lists, entries: list[Entry], key
         return
     file = source.file if isinstance(source, Table) else source.names
     first = entries[0].image if entries else "nothing"
-    there = min(walk(root, source.images), default="no image")
+    there = min((image for folder in source.folders for image in walk(root, folder)), default="no image")
     raise UserError(f"{key}: {root / file} names no image that exists (first: {first}; the folder holds {there}); "
                     f"correct {key}.images or {key}.extension")
 
 
 def _unlabelled(root: Path, sources: Iterable[AnySource], named: set[str]) -> list[Entry]:
-    folders = {source.images for source in sources if isinstance(source, Table | Lists)}
+    folders = {folder for source in sources if isinstance(source, LabelFile) for folder in source.folders}
     images = {image for folder in folders for image in walk(root, folder)} - named
     return [Entry(image, None, reason="no label: no label file names it") for image in images]
 
 
 def _not_unpacked(root: Path, sources: Iterable[AnySource], named: set[str]) -> Iterator[Entry]:
     """Members of the archives in use that are not in the store; those that a label file names have an entry."""
-    paths = {str(value) for source in sources for key, value in source if key in ("images", "file", "names", "labels")}
+    paths = {str(value) for source in sources for key, value in source if key in ("file", "names", "labels")}
+    paths.update(folder for source in sources for folder in _folders(source))
     for archive in sorted({place_of(root, path).archive for path in paths} - {""}):
         for name, reason in unpack(root / archive[:-1]).faults:
             if archive + name not in named or reason.startswith(DUPLICATE):

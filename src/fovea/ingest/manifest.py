@@ -14,7 +14,7 @@ from fovea.ingest.files import IMAGE_SUFFIXES
 from fovea.ingest.layouts import read_sources
 from fovea.ingest.naming import in_our_terms
 from fovea.params.dataset import DatasetParams
-from fovea.tables import safe_cell
+from fovea.tables import as_utf8
 
 FACTS = {  # columns of the manifest by their type; object is bytes
     "digest": "str", "bytes": "int64", "width": "int32", "height": "int32", "format": "str", "frames": "int32",
@@ -122,7 +122,7 @@ def _set_digest(accepted: list[Entry]) -> str:
 
 
 def _rejected_table(rejected: list[Entry]) -> pd.DataFrame:
-    rows = [[safe_cell(text or "") for text in (entry.image, entry.reason, entry.label)] for entry in rejected]
+    rows = [[as_utf8(text or "") for text in (entry.image, entry.reason, entry.label)] for entry in rejected]
     return pd.DataFrame(rows, columns=["image", "reason", "label"], dtype="str")
 
 

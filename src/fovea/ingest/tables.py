@@ -5,8 +5,6 @@ import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import openpyxl
-
 from fovea.errors import UserError, one_line
 from fovea.ingest.records import MOST_BYTES, MOST_CELLS, Row, as_text, read_json, read_json_lines, read_parquet
 from fovea.ingest.text import encoding_of, not_text
@@ -70,6 +68,8 @@ def _read_text(path: Path, where: str) -> Iterator[Row]:
 
 
 def _read_xlsx(path: Path, where: str) -> Iterator[Row]:
+    import openpyxl  # takes a third of a second, of which other tables need nothing
+
     try:
         with zipfile.ZipFile(path) as members:
             if sum(member.file_size for member in members.infolist()) > MOST_BYTES:

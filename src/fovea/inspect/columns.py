@@ -1,8 +1,8 @@
 """Which column of a label table is what: the name by the files there are, the others by usual names and by content."""
 
 import posixpath
-from collections import Counter
-from dataclasses import dataclass
+from collections import Counter, defaultdict
+from dataclasses import dataclass, replace
 
 from fovea.inspect.listing import Listing
 from fovea.inspect.patterns import partition
@@ -10,16 +10,18 @@ from fovea.inspect.words import GROUPS, LABELS, NAMES, NO_LABELS, is_part, part_
 
 SAMPLE = 400  # rows from which the name column is found
 MOST_CLASSES = 30
+MOST_FOLDERS = 50  # of one table; with more, ingest would look for each name too often
+OVERLAP = 0.1  # share of names below which it does not count that another folder has them as well, or lacks them
 BINARY = {"0", "1", "0.0", "1.0", "true", "false", "True", "False", "TRUE", "FALSE"}
 SET = {"1", "1.0", "true", "True", "TRUE"}
 
 
 @dataclass(frozen=True)
 class Names:
-    """Where the column `column` finds images: in `folder`, `extension` added (None: whatever the file has)."""
+    """Where the column `column` finds images: in `folders`, `extension` added (None: whatever the file has)."""
 
     column: int
-    folder: str
+    folders: tuple[str, ...]
     extension: str | None
     hits: int  # of the sampled rows
 
@@ -42,10 +44,36 @@ def _names_in(sample: list[list[str]], column: int, listing: Listing, part: str 
     folders: Counter[str] = Counter()
     for (folder, _), hits in places.items():
         folders[folder] += hits
-    # 1.png may lie in Training and in Validation: of equals, the folder of the table's own part.
-    folder = max(folders, key=lambda name: (folders[name], part is not None and part_of(name) == part, -len(name)))
+    # 1.png may lie in Training and in Validation: the folder of the table's own part, even if it lacks a few.
+    own = [name for name in folders if part is not None and part_of(name) == part]
+    enough = (1 - OVERLAP) * max(folders.values())
+    near = [name for name in own if folders[name] >= enough]
+    folder = min(near or folders, key=lambda name: (-folders[name], len(name), name))
     extensions = [extension for place, extension in places if place == folder]
-    return Names(column, folder, extensions[0] if len(extensions) == 1 else None, folders[folder])
+    return Names(column, (folder,), extensions[0] if len(extensions) == 1 else None, folders[folder])
+
+
+def in_more_folders(names: Names, values: list[str], listing: Listing) -> Names:
+    """`names` with each further folder that has a hundredth of `values` which those before it lack, and hardly one
+    that they have: a name that is found twice stands for none.
+    """
+    places: dict[str, set[str]] = defaultdict(set)
+    extensions: dict[str, set[str]] = defaultdict(set)
+    for value in values:
+        for folder, extension in locate(value, listing):
+            places[folder].add(value)
+            extensions[folder].add(extension)
+    folders, found = list(names.folders), set().union(*(places[folder] for folder in names.folders))
+    for folder in sorted(places, key=lambda folder: (-len(places[folder]), folder)):
+        new = places[folder] - found
+        if len(new) >= max(1, 0.01 * len(values)) and len(places[folder] & found) <= OVERLAP * len(new):
+            folders.append(folder)
+            found |= new
+    if len(folders) > MOST_FOLDERS:
+        return names
+    different = set().union(*(extensions[folder] for folder in folders))
+    extension = names.extension if len(folders) == 1 else different.pop() if len(different) == 1 else None
+    return replace(names, folders=tuple(sorted(folders)), extension=extension)
 
 
 def locate(value: str, listing: Listing) -> list[tuple[str, str]]:

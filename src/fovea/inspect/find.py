@@ -83,7 +83,9 @@ def _part(reading: Reading) -> str | None:
     """The part of a split that a table's name, its images' folder or its own folder names."""
     source = reading.source
     file = source.get("file") or source.get("names") or ""
-    texts = (posixpath.basename(file), posixpath.dirname(file), source.get("images", ""))
+    images = source.get("images", "")
+    folders = images if isinstance(images, str) else " ".join(images)
+    texts = (posixpath.basename(file), posixpath.dirname(file), folders)
     return source["split"] or next((part for text in texts if (part := part_of(text))), None)
 
 

@@ -4,6 +4,7 @@ import posixpath
 import re
 from collections import defaultdict
 from collections.abc import Iterable
+from itertools import takewhile
 
 from fovea.ingest.entry import Entry
 from fovea.inspect.words import PERSON
@@ -22,8 +23,10 @@ def find_group(entries: Iterable[Entry]) -> tuple[str, str] | None:
 def _sides(addresses: list[str]) -> tuple[str, str] | None:
     sides: dict[str, set[str]] = defaultdict(set)
     marks, words, fitting = set(), set(), 0
-    for address in addresses:
-        if match := SIDE.match(posixpath.splitext(posixpath.basename(address))[0]):
+    for seen, address in enumerate(addresses, 1):
+        if seen - fitting > 0.5 * len(addresses):
+            return None  # before the other half of 100,000 names is looked at
+        if match := SIDE.match(posixpath.splitext(address.rpartition("/")[2])[0]):
             fitting += 1
             sides[match["base"]].add(match["side"].lower())
             marks.add(match["mark"])
@@ -44,8 +47,8 @@ def mark_of(marks: set[str]) -> str:
 
 def _numbered(addresses: list[str]) -> tuple[str, str] | None:
     for whole in (False, True):
-        texts = [address if whole else posixpath.basename(address) for address in addresses]
-        matches = [match for text in texts if (match := NUMBERED.search(text))]
+        texts = [address if whole else address.rpartition("/")[2] for address in addresses]
+        matches = list(takewhile(bool, map(NUMBERED.search, texts)))
         if len(matches) == len(texts) and len({match["all"] for match in matches}) < len(texts):
             words = "|".join(sorted({match["word"] for match in matches}))
             regex = f"(?P<group>({words})[-_ ]?\\d+)"
@@ -58,7 +61,7 @@ def _folders(labels: dict[str, str]) -> tuple[str, str] | None:
     """Numbered folders below those of the classes: glaucoma/g012/1.jpg."""
     folders: dict[str, set[str]] = defaultdict(set)
     for address, label in labels.items():
-        folders[posixpath.dirname(address)].add(label)
+        folders[address.rpartition("/")[0]].add(label)
     names = {posixpath.basename(folder) for folder in folders}
     of_one_class = all(len(found) == 1 for found in folders.values())
     above = {posixpath.basename(posixpath.dirname(folder)) for folder in folders}

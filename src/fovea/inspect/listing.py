@@ -17,6 +17,7 @@ from fovea.ingest.files import is_image, walk
 TABLES = (".csv", ".tsv", ".txt", ".xlsx", ".json", ".jsonl", ".ndjson", ".parquet")
 ARRAYS = ".npz"
 ARCHIVES = (".zip", ".tar", ".tar.gz", ".tgz")
+ENDS = (*TABLES, ARRAYS, *ARCHIVES)
 INSIDE = re.compile(r"(\.(?:zip|tar|tar\.gz|tgz)!)/", re.IGNORECASE)
 
 
@@ -112,9 +113,10 @@ def _others(root: Path) -> Iterable[str]:
     for folder, folders, files in os.walk(root):
         folders[:] = [name for name in folders if not name.startswith(".")]
         for name in files:
-            path = os.path.relpath(os.path.join(folder, name), root)
-            if name.lower().endswith((*TABLES, ARRAYS, *ARCHIVES)) and not name.startswith(".") and is_text(path):
-                yield path
+            if name.lower().endswith(ENDS) and not name.startswith("."):
+                path = os.path.relpath(os.path.join(folder, name), root)
+                if is_text(path):
+                    yield path
 
 
 def is_text(path: str) -> bool:

@@ -32,7 +32,7 @@ def find_patterns(names: Sequence[str]) -> list[NamePattern]:
         return []
     stems = {name: posixpath.splitext(name)[0] for name in names}
     found: dict[tuple[int, ...], NamePattern] = {}
-    for make in (_leading, _trailing, *_positions(stems.values()), _graded):
+    for make in (_leading, _trailing, *_positions(list(stems.values())), _graded):
         pattern = make(stems)
         if pattern is not None:
             found.setdefault(partition(pattern.labels[name] for name in names), pattern)
@@ -65,15 +65,15 @@ def _trailing(stems: dict[str, str]) -> NamePattern | None:
     return _checked(regex, labels, "what stands behind the number")
 
 
-def _positions(stems: Iterable[str]) -> list[Callable[[dict[str, str]], NamePattern | None]]:
-    """A reader for each place of a word that all names have, from the front and from the back."""
-    fewest = min((len(_tokens(stem)) for stem in stems), default=0)
+def _positions(stems: Sequence[str]) -> list[Callable[[dict[str, str]], NamePattern | None]]:
+    """A reader for each place of a word that all names may have, by a few of them, from the front and from the back."""
+    fewest = min((len(_tokens(stem)) for stem in stems[:: max(1, len(stems) // SAMPLE)]), default=0)
     places = [place for i in range(min(fewest, 6)) for place in (i, -1 - i)]
     return [lambda stems, place=place: _word_at(stems, place) for place in places]  # type: ignore[misc]
 
 
 def _word_at(stems: dict[str, str], place: int) -> NamePattern | None:
-    labels = _labels(stems, lambda stem: _tokens(stem)[place])
+    labels = _labels(stems, lambda stem: _token(stem, place))
     if labels is None:
         return None
     order = f"word {place + 1}" if place >= 0 else "the last word" if place == -1 else f"word {-place} from the end"
@@ -111,6 +111,12 @@ def _edge(stem: str, place: int) -> str:
 
 def _tokens(stem: str) -> list[str]:
     return re.findall(r"[^\W\d_]+", stem)
+
+
+def _token(stem: str, place: int) -> str:
+    """The word at that place, "" if there are fewer, which is no class."""
+    tokens = _tokens(stem)
+    return tokens[place] if -len(tokens) <= place < len(tokens) else ""
 
 
 def _are_classes(labels: dict[str, str]) -> bool:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 
+from fovea.ingest.label_files import SEVERAL
 from fovea.inspect.confirm import Layout
 from fovea.inspect.listing import Listing
 
@@ -67,6 +68,7 @@ def _by_kind(layout: Layout) -> dict[str, list[str]]:
     found: dict[str, list[str]] = {}
     for reason, images in layout.unusable.items():
         kind = reason if reason.startswith("no label: no label file") else reason.split(", line")[0]
+        kind = SEVERAL if reason.startswith(SEVERAL) else kind
         found.setdefault(kind, []).extend(images)
     return found
 

@@ -1,7 +1,6 @@
 """Label tables and pairs of lists, read with ingest's own reader and matched with the images there are."""
 
 import posixpath
-from collections import Counter
 from dataclasses import dataclass
 from difflib import SequenceMatcher
 from pathlib import Path
@@ -10,7 +9,7 @@ from typing import Any
 from fovea.errors import UserError
 from fovea.ingest.address import locate as locate_file
 from fovea.ingest.tables import read_rows
-from fovea.inspect.columns import Names, Roles, find_names, find_roles, has_header, locate
+from fovea.inspect.columns import Names, Roles, find_names, find_roles, has_header, in_more_folders, locate
 from fovea.inspect.listing import Listing, address
 from fovea.inspect.reading import Reading
 from fovea.inspect.words import part_of
@@ -50,17 +49,15 @@ def read_table(table: Rows, listing: Listing) -> tuple[list[Reading], list[str]]
     if not body:
         return [], [f"{table.file}: a header and no rows"]
     roles = find_roles(header, body, names.column)
-    images = _images(body, names, listing)
+    names, images = _found(body, names, listing)
     if not images:
         return [], []
     if not roles.labels:
         more = "" if roles.group is None or header is None else (
             f"; its {header[roles.group]} could be the group, as a column beside the labels")
         return [], [f"{table.file} names {len(images)} images but has no column of labels{more}"]
-    elsewhere = _elsewhere(body, names, images, listing)
-    notes = _notes(table.file, body, names, images, elsewhere)
-    return [_reading(table.file, header, body, names, roles, label, images, elsewhere, notes)
-            for label in roles.labels], []  # fmt: skip
+    notes = _notes(table.file, body, names, images)
+    return [_reading(table.file, header, body, names, roles, label, images, notes) for label in roles.labels], []
 
 
 def _blanks(table: Rows, listing: Listing) -> list[str]:
@@ -71,14 +68,22 @@ def _blanks(table: Rows, listing: Listing) -> list[str]:
     return []
 
 
-def _images(body: list[list[str]], names: Names, listing: Listing) -> frozenset[str]:
-    """The images that the rows name, as ingest will find them."""
+def _found(body: list[list[str]], names: Names, listing: Listing) -> tuple[Names, frozenset[str]]:
+    """`names` with all folders that hold images of the rows, and these images."""
     values = [row[names.column] for row in body if names.column < len(row) and row[names.column]]
-    if names.extension is not None:
-        paths = {_path(names.folder, value + names.extension) for value in values}
-    else:
-        paths = {_path(names.folder, value + end) for value in values for place, end in locate(value, listing)
-                 if place == names.folder}  # fmt: skip
+    images = _images(values, names, listing)
+    if len(images) == len(values):
+        return names, images
+    names = in_more_folders(names, values, listing)
+    return names, _images(values, names, listing)
+
+
+def _images(values: list[str], names: Names, listing: Listing) -> frozenset[str]:
+    """The images that the values name, as ingest will find them."""
+    if names.extension is None:
+        return frozenset(_path(folder, value + end) for value in values for folder, end in locate(value, listing)
+                         if folder in names.folders)  # fmt: skip
+    paths = {_path(folder, value + names.extension) for folder in names.folders for value in values}
     return frozenset(paths & listing.there)
 
 
@@ -86,32 +91,20 @@ def _path(folder: str, name: str) -> str:
     return posixpath.normpath(posixpath.join(folder, name))
 
 
-def _elsewhere(body: list[list[str]], names: Names, images: frozenset[str], listing: Listing) -> frozenset[str]:
-    """Images in other folders that have the names which the table's folder lacks."""
-    if len(images) >= 0.95 * len(body):
-        return frozenset()
-    values = [row[names.column] for row in body if names.column < len(row)]
-    places = [(value, locate(value, listing)) for value in values]
-    lacking = [(value, found) for value, found in places if found and names.folder not in dict(found)]
-    return frozenset(_path(folder, value + end) for value, found in lacking for folder, end in found)
-
-
-def _notes(
-    file: str, body: list[list[str]], names: Names, images: frozenset[str], elsewhere: frozenset[str]
-) -> tuple[str, ...]:
-    if len(images) >= 0.95 * len(body):
-        return ()
-    if not elsewhere:
-        return (f"{file}: {len(images)} of its {len(body)} names were found; put the other images into "
-                f"{names.folder or 'the same folder'}",)  # fmt: skip
-    folders = Counter(path.rpartition("/")[0] or "." for path in images | elsewhere)
-    listed = ", ".join(f"{folder} {count}" for folder, count in sorted(folders.items()))
-    return (f"{file}: its images lie in several folders ({listed}), and a table has one: move them into one",)
+def _notes(file: str, body: list[list[str]], names: Names, images: frozenset[str]) -> tuple[str, ...]:
+    parts = [folder for folder in names.folders if part_of(folder)]
+    notes = []
+    if len({part_of(folder) for folder in parts}) > 1:
+        notes.append(f"{file}: its folders {', '.join(parts)} are not read as a split; for one, add a column with it")
+    if len(images) < 0.95 * len(body):
+        notes.append(f"{file}: {len(images)} of its {len(body)} names were found; put the other images into "
+                     f"{' or '.join(names.folders) or 'the same folder'}")
+    return tuple(notes)
 
 
 def _reading(
     file: str, header: list[str] | None, body: list[list[str]], names: Names, roles: Roles,
-    label: int | tuple[int, ...], images: frozenset[str], elsewhere: frozenset[str], notes: tuple[str, ...],
+    label: int | tuple[int, ...], images: frozenset[str], notes: tuple[str, ...],
 ) -> Reading:  # fmt: skip
     def column(position: int) -> str | int:
         return header[position] if header else position
@@ -121,17 +114,28 @@ def _reading(
 
     labels = [column(i) for i in label] if isinstance(label, tuple) else column(label)
     source: dict[str, Any] = {
-        "layout": "table", "file": file, "images": names.folder, "header": header is not None,
+        "layout": "table", "file": file, "images": _one_or_list(names.folders), "header": header is not None,
         "name_column": column(names.column), "label_column": labels, "group_column": optional(roles.group),
         "split_column": optional(roles.split), "extension": names.extension, "split": None,
     }  # fmt: skip
     why = [f"{len(images)} of {len(body)} names in {_named(column(names.column))} are images"
-           f"{f' in {names.folder}' if names.folder else ''}{_added(names.extension)}"]  # fmt: skip
+           f"{_in(names.folders, images)}{_added(names.extension)}"]  # fmt: skip
     guessed = not roles.usual and not isinstance(labels, list)
     why.append(f"class in {_named(labels)}{', which has few different values' if guessed else ''}")
     others = {"group": roles.group, "part": roles.split}
     why += [f"{what} in {_named(column(place))}" for what, place in others.items() if place is not None]
-    return Reading(source, f"table {file}", "; ".join(why), images | elsewhere, notes, str(labels))
+    return Reading(source, f"table {file}", "; ".join(why), images, notes, str(labels))
+
+
+def _one_or_list(folders: tuple[str, ...]) -> str | list[str]:
+    return folders[0] if len(folders) == 1 else list(folders)
+
+
+def _in(folders: tuple[str, ...], images: frozenset[str]) -> str:
+    if len(folders) == 1:
+        return f" in {folders[0]}" if folders[0] else ""
+    counts = {folder or ".": sum(path.startswith(f"{folder}/".lstrip("/")) for path in images) for folder in folders}
+    return f" in {len(folders)} folders ({', '.join(f'{folder} {count}' for folder, count in counts.items())})"
 
 
 def _named(column: Any) -> str:
@@ -153,7 +157,7 @@ def read_lists(tables: list[Rows], listing: Listing) -> list[Reading]:
     readings = []
     for table in single:
         if names := named.get(table.file):
-            images = _images(table.cells, names, listing)
+            names, images = _found(table.cells, names, listing)
             others = [other for other in single if other.file not in named and _fits(table, other)]
             if others and images:
                 closest = max(others, key=lambda other: SequenceMatcher(None, table.file, other.file).ratio())
@@ -169,8 +173,8 @@ def _fits(names: Rows, labels: Rows) -> bool:
 
 
 def _pair(table: Rows, labels: Rows, names: Names, images: frozenset[str]) -> Reading:
-    source = {"layout": "lists", "names": table.file, "labels": labels.file, "images": names.folder,
+    source = {"layout": "lists", "names": table.file, "labels": labels.file, "images": _one_or_list(names.folders),
               "extension": names.extension, "split": None}  # fmt: skip
     why = (f"{len(images)} of {len(table.cells)} lines of {table.file} are images"
-           f"{f' in {names.folder}' if names.folder else ''}{_added(names.extension)}; as many labels in {labels.file}")
+           f"{_in(names.folders, images)}{_added(names.extension)}; as many labels in {labels.file}")
     return Reading(source, f"lists {table.file} and {labels.file}", why, images, (), labels.file)

@@ -58,8 +58,9 @@ def is_part(name: str) -> bool:
 
 def are_numbered(names: list[str]) -> bool:
     """Whether names differ in a number alone (images_part_1, images_part_2), and not as grades do (grade1, 0)."""
-    stems = {re.sub(r"\d+$", "", name) for name in names}
-    return len(stems) == 1 and stems != {""} and stems.isdisjoint(names) and not OF_A_GRADE.search(stems.pop())
+    stems = {re.sub(r"\d+$", "", name).lower() for name in names}
+    different = len(stems) == 1 and stems != {""} and stems.isdisjoint(map(str.lower, names))
+    return different and not OF_A_GRADE.search(stems.pop())
 
 
 def is_of_a_group(name: str) -> bool:

@@ -46,23 +46,40 @@ class Pattern(Source):
 NAMED_COLUMNS = (".json", ".jsonl", ".ndjson", ".parquet")
 
 
-class Table(Source):
+class LabelFile(Source):
+    """A file that names images in the folder `images`; in a list of folders each name is looked for in each.
+
+    `extension` is added to names that are written without one ("" if they have it, null to look for the file).
+    """
+
+    images: str | Annotated[list[str], Field(min_length=2)]
+    extension: str | None
+
+    @property
+    def folders(self) -> list[str]:
+        return [self.images] if isinstance(self.images, str) else self.images
+
+    @model_validator(mode="after")
+    def _different_folders(self) -> "LabelFile":
+        if len(set(self.folders)) < len(self.folders):
+            raise ValueError("images: a folder stands twice")
+        return self
+
+
+class Table(LabelFile):
     """A CSV, TSV, TXT, XLSX, JSON, JSON-lines or Parquet table. Columns are names, or numbers from 0 if `header` is
     false. A list of label columns is one-hot: the one that holds 1 gives its name as the label.
 
-    `extension` is added to names that are written without one ("" if they have it, null to look for the file).
     `group_column` and `split_column` may be null.
     """
 
     layout: Literal["table"]
     file: str
-    images: str
     header: bool
     name_column: str | int
     label_column: str | int | Annotated[list[str | int], Field(min_length=2)]
     group_column: str | int | None
     split_column: str | int | None
-    extension: str | None
 
     @model_validator(mode="after")
     def _consistent(self) -> "Table":
@@ -78,14 +95,12 @@ class Table(Source):
         return self
 
 
-class Lists(Source):
+class Lists(LabelFile):
     """Two header-less files of the same length: one name a line, one label a line."""
 
     layout: Literal["lists"]
     names: str
     labels: str
-    images: str
-    extension: str | None
 
     @model_validator(mode="after")
     def _without_columns(self) -> "Lists":
