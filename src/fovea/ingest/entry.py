@@ -1,12 +1,11 @@
 """What a label layout says about one image, and what its bytes say."""
 
-from dataclasses import dataclass, field
+from typing import NamedTuple
 
 Pixels = bytes  # of a small uint8 array, in C order
 
 
-@dataclass(frozen=True, slots=True)
-class Facts:
+class Facts(NamedTuple):
     """Of one readable image: what it is stored as, and what a small copy of it shows."""
 
     digest: str         # of the file's bytes, 40 hex digits
@@ -25,8 +24,7 @@ class Facts:
     fingerprint: Pixels  # (32, 32), grey of the image without dark margins
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(NamedTuple):
     """One image as a layout names it. `image` is its address relative to the set's folder, with `/`.
 
     `label`, `group` and `given` stand as written. A layout that can tell by itself that an entry is unusable gives the
@@ -40,7 +38,11 @@ class Entry:
     given: str | None = None
     reason: str | None = None
     facts: Facts | None = None
-    rest: str = field(default="", compare=False)  # two sources may read the same label from different parts
+    rest: str = ""
+
+    def agrees(self, other: "Entry") -> bool:
+        """Whether both say the same; `rest` apart, for two sources may read one label from different places."""
+        return self[:-1] == other[:-1]
 
 
 def blotted(text: str, *spans: tuple[int, int]) -> str:

@@ -4,7 +4,6 @@ import re
 import sys
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import replace
 
 from fovea.errors import UserError
 from fovea.ingest.address import base_name
@@ -34,12 +33,12 @@ def _without_repeats(entries: Iterable[Entry]) -> Iterator[Entry]:
         else:
             by_image[entry.image].append(entry)
     for first, *others in by_image.values():
-        if all(other == first for other in others):
+        if all(other.agrees(first) for other in others):
             yield first
-            yield from (replace(other, reason=f"{DUPLICATE}: named before") for other in others)
+            yield from (other._replace(reason=f"{DUPLICATE}: named before") for other in others)
         else:
             reason = f"{DUPLICATE}: with different labels, groups or splits"
-            yield from (replace(entry, reason=reason) for entry in (first, *others))
+            yield from (entry._replace(reason=reason) for entry in (first, *others))
 
 
 def _named(entry: Entry, dataset: DatasetParams) -> Entry:

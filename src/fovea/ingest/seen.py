@@ -10,7 +10,6 @@ import threading
 import time
 from collections.abc import Iterable
 from contextlib import closing
-from dataclasses import astuple, fields
 from pathlib import Path
 from typing import NamedTuple, Self
 
@@ -18,7 +17,7 @@ from fovea.ingest.entry import Facts
 
 VERSION = 1  # of the code that fills Facts: raise it with any change of what check.py and look.py find
 SETTLED = 2  # s; a file changed later than this before we looked may change again within the clock's step
-COLUMNS = [field.name for field in fields(Facts)]
+COLUMNS = Facts._fields
 
 
 class Stamp(NamedTuple):
@@ -87,5 +86,5 @@ class Seen:
         stamps = [(*one, facts.digest) for one, facts in known if one and max(one.modified, one.changed) < settled]
         with self._lock, self._database as database:
             database.executemany(f"INSERT OR REPLACE INTO contents VALUES ({', '.join('?' * len(COLUMNS))})",
-                                 [astuple(facts) for _, facts in known])
+                                 [facts for _, facts in known])
             database.executemany("INSERT OR REPLACE INTO files VALUES (?, ?, ?, ?, ?, ?)", stamps)
