@@ -155,8 +155,13 @@ CASES: dict[str, Case] = {
         {"a": 4, "b": 4}, section={"splits": None}, says=("test", "3"),
     ),
     "parts below the classes": Case(
-        per_class("a/", "train", "test") | per_class("b/", "train", "test"), [FOLDERS], {"a": 8, "b": 8},
-        says=("not read as a split",),
+        per_class("a/", "train", "test") | per_class("b/", "train", "test"),
+        [{**FOLDERS, "split_folders": "below"}], {"a": 8, "b": 8}, parts={"train": 8, "test": 8},
+        says=("in each a folder for each part of the split (test, train)", "split_folders: below"),
+    ),
+    "parts and others below the classes": Case(
+        per_class("a/", "train", "test") | per_class("b/", "train", "test", "more"), [FOLDERS], {"a": 8, "b": 12},
+        says=("not read as a split: not all name a part",),
     ),
     "patients below the classes": Case(
         per_class("a/", "patient1", "patient2") | per_class("b/", "patient3", "patient4"), [FOLDERS], {"a": 8, "b": 8},
