@@ -347,6 +347,12 @@ CASES: dict[str, Case] = {
         [{"images": "Training", "split": "train"}, {"images": "Validation", "split": "val"}], {"0": 12, "1": 11},
         parts={"train": 11, "test": 12}, says=("1 not usable: no such file",),
     ),
+    "a table with names that stand in two of its folders": Case(
+        {**images(*(f"part_{1 + n // 20}/{n}.jpg" for n in range(40)), "part_2/0.jpg"),
+         "meta.csv": table(numbered("{}.jpg", 40, 0), ["0", "1"])},
+        [{"images": ["part_1", "part_2"]}], {"0": 19, "1": 20},
+        says=("2 not usable: several files have the name, such as part_1/0.jpg",),
+    ),
     "two lists and images in two folders": Case(
         {**images(*(f"part_{1 + n // 6}/{name}" for n, name in enumerate(NAMES))), "names.txt": "\n".join(STEMS),
          "labels.txt": "\n".join(GRADES * 4)},
