@@ -155,8 +155,13 @@ CASES: dict[str, Case] = {
         {"a": 4, "b": 4}, section={"splits": None}, says=("test", "3"),
     ),
     "parts below the classes": Case(
-        per_class("a/", "train", "test") | per_class("b/", "train", "test"), [FOLDERS], {"a": 8, "b": 8},
-        says=("not read as a split",),
+        per_class("a/", "train", "test") | per_class("b/", "train", "test"),
+        [{**FOLDERS, "split_folders": "below"}], {"a": 8, "b": 8}, parts={"train": 8, "test": 8},
+        says=("in each a folder for each part of the split (test, train)", "split_folders: below"),
+    ),
+    "parts and others below the classes": Case(
+        per_class("a/", "train", "test") | per_class("b/", "train", "test", "more"), [FOLDERS], {"a": 8, "b": 12},
+        says=("not read as a split: not all name a part",),
     ),
     "patients below the classes": Case(
         per_class("a/", "patient1", "patient2") | per_class("b/", "patient3", "patient4"), [FOLDERS], {"a": 8, "b": 8},
@@ -341,6 +346,12 @@ CASES: dict[str, Case] = {
          "Validation.csv": table(numbered("{}", 12), ["0", "1"], "ID,Disease")},
         [{"images": "Training", "split": "train"}, {"images": "Validation", "split": "val"}], {"0": 12, "1": 11},
         parts={"train": 11, "test": 12}, says=("1 not usable: no such file",),
+    ),
+    "a table with names that stand in two of its folders": Case(
+        {**images(*(f"part_{1 + n // 20}/{n}.jpg" for n in range(40)), "part_2/0.jpg"),
+         "meta.csv": table(numbered("{}.jpg", 40, 0), ["0", "1"])},
+        [{"images": ["part_1", "part_2"]}], {"0": 19, "1": 20},
+        says=("2 not usable: several files have the name, such as part_1/0.jpg",),
     ),
     "two lists and images in two folders": Case(
         {**images(*(f"part_{1 + n // 6}/{name}" for n, name in enumerate(NAMES))), "names.txt": "\n".join(STEMS),

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from fovea.tables import read_table
 from tests.miniatures import write_fundus_lesions
 from tests.project import SMALL, Project
 
@@ -143,6 +144,19 @@ def test_a_set_that_cannot_be_used_is_explained(
         link.unlink()
     for part in parts:
         assert part in line
+
+
+def test_odd_names_stand_in_the_table_of_rejected_files_as_the_report_reads_it(tmp_path: Path) -> None:
+    project = Project.create(tmp_path / "project")
+    write_fundus_lesions(project.folder / "data/raw/small", per_class=6)
+    names = ["=1.jpg", "a\rb.jpg", 'a\n"b".jpg']
+    for name in names:
+        (project.folder / "data/raw/small" / name).write_bytes(b"x")
+    project.set_params({**SMALL, "ingest.max_rejected": 1.0})
+    project.run("python stages/ingest.py")
+    rejected = read_table(project.folder / "reports/rejected.csv")
+    assert rejected["image"].tolist() == sorted(names)
+    assert set(rejected["reason"]) == {"no label: lies in no class folder"} and set(rejected["label"]) == {""}
 
 
 def test_a_class_with_fewer_images_than_parts_is_named(tmp_path: Path) -> None:

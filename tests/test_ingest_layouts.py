@@ -33,6 +33,21 @@ def test_split_folders_stand_above_the_class(tmp_path: Path) -> None:
     assert column_of(manifest, "given_split")["validation/cat/c.jpg"] == "val"
 
 
+def test_split_folders_may_lie_in_each_class(tmp_path: Path) -> None:
+    write_images(tmp_path, "all/cat/train/a.jpg", "all/dog/train/deep/b.jpg", "all/cat/validation/c.jpg",
+                 "all/cat/d.jpg", "all/e.jpg")  # fmt: skip
+    source = {**FOLDERS, "images": "all", "split_folders": "below"}
+    manifest, rejected = ingest(tmp_path, source, splits={"train": "train", "validation": "val"})
+    assert labels_of(manifest) == {
+        "all/cat/d.jpg": "cat", "all/cat/train/a.jpg": "cat", "all/cat/validation/c.jpg": "cat",
+        "all/dog/train/deep/b.jpg": "dog"}  # fmt: skip
+    assert column_of(manifest, "given_split") == {
+        "all/cat/d.jpg": None, "all/cat/train/a.jpg": "train", "all/cat/validation/c.jpg": "val",
+        "all/dog/train/deep/b.jpg": "train"}  # fmt: skip
+    assert list(manifest["rest"]) == ["all/*/d.jpg", "all/*/*/a.jpg", "all/*/*/c.jpg", "all/*/*/deep/b.jpg"]
+    assert reasons_of(rejected) == {"all/e.jpg": "no label: lies in no class folder"}
+
+
 def test_split_folders_taken_for_classes_are_an_error(tmp_path: Path) -> None:
     write_images(tmp_path, "train/cat/a.jpg", "test/dog/b.jpg")
     with pytest.raises(UserError, match=r"dataset\.sources\.0\.split_folders.*set split_folders: true"):

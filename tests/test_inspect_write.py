@@ -229,7 +229,8 @@ RUNS: dict[str, tuple[Callable[[Path], object], list[str]]] = {
     **{name: (case(name), []) for name in (
         "folders in Chinese", "three parts by other names", "word in the middle", "both eyes",
         "patients below the classes", "spellings that differ in case", "patient and split columns", "arrays",
-        "images of a table in two numbered folders", "lesions in two folders, which were unpacked twice",
+        "parts below the classes", "images of a table in two numbered folders",
+        "lesions in two folders, which were unpacked twice",
         "lesions in three folders and an extension that differs", "two lists and images in two folders")},
 }  # fmt: skip
 

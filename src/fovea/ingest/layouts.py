@@ -15,6 +15,9 @@ from fovea.ingest.files import beginning, walk
 from fovea.ingest.label_files import read_lists, read_table
 from fovea.params.dataset import AnySource, Arrays, DatasetParams, Folders, LabelFile, Lists, Pattern, Table
 
+# Level of the folders below `images` that name the class and the given split
+LEVELS: dict[bool | str, tuple[int, int | None]] = {False: (0, None), True: (1, 0), "below": (0, 1)}
+
 
 def read_sources(root: Path, dataset: DatasetParams) -> list[Entry]:
     """Entries of all sources, of images that lie beside them and that no label file names, and of the members of
@@ -52,24 +55,28 @@ def _folders(source: AnySource) -> list[str]:
 
 
 def _read_folders(root: Path, source: Folders, key: str, splits: Mapping[str, str] | None) -> list[Entry]:
-    levels = 2 if source.split_folders else 1
+    of_label, of_split = LEVELS[source.split_folders]
     start = len(beginning(source.images))
     entries = []
     for image in walk(root, source.images):
         folders = image[start:].split("/")[:-1]
-        given = folders[0] if source.split_folders and folders else source.split
-        if len(folders) < levels:
-            entries.append(Entry(image, None, reason="no label: lies in no class folder"))
+        given = folders[of_split] if of_split is not None and of_split < len(folders) else source.split
+        if of_label < len(folders):
+            spans = [_span(start, folders, level) for level in (of_label, of_split) if level is not None]
+            entries.append(Entry(image, folders[of_label], given=given, rest=blotted(image, *spans)))
         else:
-            between = start + len(folders[0])
-            second = (between + 1, between + 1 + len(folders[1])) if levels == 2 else (start, start)
-            rest = blotted(image, (start, between), second)
-            entries.append(Entry(image, folders[levels - 1], given=given, rest=rest))
+            entries.append(Entry(image, None, reason="no label: lies in no class folder"))
     labels = {entry.label for entry in entries if entry.label is not None}
     if not source.split_folders and labels and labels <= set(splits or ()):
         raise UserError(f"{key}.split_folders: the folders {', '.join(sorted(labels))} are named like the parts of "
                         f"dataset.splits, not like classes; set split_folders: true")
     return entries
+
+
+def _span(start: int, folders: list[str], level: int) -> tuple[int, int]:
+    """Where the folder of that level stands in an address whose folders begin at `start`; empty if there is none."""
+    first = start + sum(len(folder) + 1 for folder in folders[:level])
+    return first, first + len("".join(folders[level : level + 1]))
 
 
 def _read_pattern(root: Path, source: Pattern) -> Iterator[Entry]:

@@ -23,7 +23,7 @@ class Names:
     column: int
     folders: tuple[str, ...]
     extension: str | None
-    hits: int  # of the sampled rows
+    hits: int  # different values of the sampled rows
 
 
 def find_names(rows: list[list[str]], listing: Listing, part: str | None) -> Names | None:
@@ -37,8 +37,8 @@ def find_names(rows: list[list[str]], listing: Listing, part: str | None) -> Nam
 
 def _names_in(sample: list[list[str]], column: int, listing: Listing, part: str | None) -> Names | None:
     places: Counter[tuple[str, str]] = Counter()
-    for row in sample:
-        places.update(set(locate(_cell(row, column), listing)))
+    for value in {_cell(row, column) for row in sample}:  # each once: a label 1 on every other row names 1.jpg
+        places.update(set(locate(value, listing)))
     if not places:
         return None
     folders: Counter[str] = Counter()
@@ -69,11 +69,11 @@ def in_more_folders(names: Names, values: list[str], listing: Listing) -> Names:
         if len(new) >= max(1, 0.01 * len(values)) and len(places[folder] & found) <= OVERLAP * len(new):
             folders.append(folder)
             found |= new
-    if len(folders) > MOST_FOLDERS:
+    if not 1 < len(folders) <= MOST_FOLDERS:
         return names
     different = set().union(*(extensions[folder] for folder in folders))
-    extension = names.extension if len(folders) == 1 else different.pop() if len(different) == 1 else None
-    return replace(names, folders=tuple(sorted(folders)), extension=extension)
+    added = different.pop() if len(different) == 1 else None
+    return replace(names, folders=tuple(sorted(folders)), extension=added)
 
 
 def locate(value: str, listing: Listing) -> list[tuple[str, str]]:

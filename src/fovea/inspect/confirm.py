@@ -123,7 +123,7 @@ def _faults(entries: Iterable[Entry], listing: Listing) -> dict[str, str]:
 
 def _links(listing: Listing) -> set[str]:
     """Addresses of links, by a look at each folder: at each of 100,000 images it takes half a second."""
-    found = set()
+    found: set[str] = set()
     for folder in listing.tree.here:
         if not os.path.isdir(listing.root / folder):  # of an archive, from which no link is unpacked
             continue

@@ -73,15 +73,19 @@ def _are_classes(tree: Tree, folder: str) -> bool:
 
 def _by_class(tree: Tree, folder: str) -> Reading:
     children = tree.children[folder]
-    source = {"layout": "folders", "images": folder, "split_folders": False, "split": None}
+    source: dict[str, Any] = {"layout": "folders", "images": folder, "split_folders": False, "split": None}
     images = frozenset(path for child in children for path in tree.all_below(child))
     names = [posixpath.basename(child) for child in children]
+    why = f"a folder for each class ({_few(names)})"
     below = {posixpath.basename(inner) for child in children for inner in tree.children.get(child, [])}
-    notes: tuple[str, ...] = ()
-    if len({part_of(name) for name in below} - {None}) > 1:
-        notes = (f"the folders {_few(sorted(below))} below the classes are not read as a split; to keep it, put the "
-                 "class folders into them instead",)  # fmt: skip
-    return Reading(source, _where(folder), f"a folder for each class ({_few(names)})", images, notes)
+    parts = {part_of(name) for name in below}
+    if len(parts - {None}) < 2:
+        return Reading(source, _where(folder), why, images)
+    if None in parts:
+        note = f"the folders {_few(sorted(below))} below the classes are not read as a split: not all name a part"
+        return Reading(source, _where(folder), why, images, (note,))
+    why += f", in each a folder for each part of the split ({_few(sorted(below))})"
+    return Reading({**source, "split_folders": "below"}, _where(folder), why, images)
 
 
 def _roots(tree: Tree, folder: str, are_classes: bool) -> Option:

@@ -48,7 +48,8 @@ def mark_of(marks: set[str]) -> str:
 def _numbered(addresses: list[str]) -> tuple[str, str] | None:
     for whole in (False, True):
         texts = [address if whole else address.rpartition("/")[2] for address in addresses]
-        matches = list(takewhile(bool, map(NUMBERED.search, texts)))
+        found = takewhile(bool, map(NUMBERED.search, texts))  # up to the first that has none
+        matches = [match for match in found if match]
         if len(matches) == len(texts) and len({match["all"] for match in matches}) < len(texts):
             words = "|".join(sorted({match["word"] for match in matches}))
             regex = f"(?P<group>({words})[-_ ]?\\d+)"

@@ -13,8 +13,9 @@ MEANINGS = {
     "file": "CSV, TSV, TXT, XLSX, JSON, JSON-lines or Parquet, or all.zip!labels.csv; for arrays .npz",
     "names": "file of the names, one a line",
     "labels_file": "file of the labels, in the same order",
-    "images": 'folder of the images, "" for the set\'s own folder, all.zip!train in an archive',
-    "split_folders": "true: a folder for each part of the split above the classes",
+    "images": 'folder of the images, "" for the set\'s own folder, all.zip!train in an archive'
+              "; a table may have a list",
+    "split_folders": "true: a folder for each part of the split above the classes; below: in each class",
     "pattern": "searched in the name; the group `label` is the label",
     "header": "false: columns are numbers from 0",
     "name_column": "file name of the image",

@@ -17,16 +17,18 @@ class Source(Section):
 
 
 class Folders(Source):
-    """One folder per class below `images`; with `split_folders`, one folder per given split above those."""
+    """One folder per class below `images`; with `split_folders`, one folder per given split above those (true) or in
+    each of them ("below").
+    """
 
     layout: Literal["folders"]
     images: str
-    split_folders: bool
+    split_folders: bool | Literal["below"]
 
     @model_validator(mode="after")
     def _one_split(self) -> "Folders":
         if self.split_folders and self.split is not None:
-            raise ValueError("split: must be null with split_folders: true, where the folders give it")
+            raise ValueError("split: must be null with split_folders, where the folders give it")
         return self
 
 
