@@ -24,10 +24,10 @@ machine = load("machine", MachineParams)
 
 folder, store = Path("data/raw") / dataset.name, store_folder("ingest")
 manifest, rejected = build_manifest(folder, dataset, limits.max_pixels, machine.workers, store)
+write_table("reports/rejected.csv", rejected)  # before the check: who has to correct the files needs the list
 check_rejected(manifest, rejected, limits.max_rejected)
 
 with replacing("data/manifest.parquet") as path:
     manifest.to_parquet(path, index=False)
-write_table("reports/rejected.csv", rejected)
 write_json("reports/ingest.json", summarise(manifest, rejected))
 print(f"ingest: {len(manifest)} images of {len(manifest.attrs['classes'])} classes, {len(rejected)} rejected")

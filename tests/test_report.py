@@ -127,7 +127,7 @@ def write_summaries(folder: Path, images: pd.DataFrame, classes: list[str], posi
     totals = {part: sum(row.values()) for part, row in by_part.items()}
     write_json(reports / "ingest.json", {
         "images": len(images), "rejected": 2, "classes": dict.fromkeys(classes, 22), "groups": 31,
-        "formats": {"jpeg": len(images)}, "given": {}, "width": [400, 1600], "height": [300, 1200],
+        "formats": {"jpeg": len(images)}, "several_frames": 1, "given": {}, "width": [400, 1600], "height": [300, 1200],
         "reasons": {"not an image": 1, "label is empty": 1}})
     pd.DataFrame({"image": ["x<img src=x>.jpg", "NA"], "reason": ["not an image", "label is empty"]}).to_csv(
         reports / "rejected.csv", index=False)

@@ -52,7 +52,8 @@ def check_rejected(manifest: pd.DataFrame, rejected: pd.DataFrame, max_rejected:
     total = len(manifest) + len(rejected)
     if len(rejected) > max_rejected * total:
         raise UserError(f"ingest.max_rejected: {len(rejected)} of {total} files are unusable, more than the share "
-                        f"{max_rejected}: {_first(rejected)}; correct these files or raise ingest.max_rejected")
+                        f"{max_rejected}: {_first(rejected)}; the table of rejected files has all; correct them or "
+                        "raise ingest.max_rejected")
 
 
 def summarise(manifest: pd.DataFrame, rejected: pd.DataFrame) -> dict[str, Any]:
