@@ -278,6 +278,10 @@ def test_the_most_confidently_wrong_come_first(hostile: Path) -> None:
     assert shown == [f"{value:.3f}" for value in confidence]
 
 
+def test_files_with_several_pictures_are_counted(binary: Path) -> None:
+    assert "1 file with several pictures, of which the first is used" in page_of(binary)
+
+
 def test_only_the_demo_is_called_synthetic(hostile: Path, binary: Path) -> None:
     assert "Synthetic images" in page_of(hostile)
     assert "Synthetic" not in page_of(binary)
