@@ -35,6 +35,7 @@ class Project:
         self.folder = folder
         self.environment = {name: value for name, value in os.environ.items() if not name.startswith("MLFLOW_TRACKING")}
         self.environment |= {
+            "OMP_NUM_THREADS": "1",  # tests run side by side: with two threads each, trainings spin for one another
             "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
             "GIT_AUTHOR_NAME": "Test", "GIT_AUTHOR_EMAIL": "test@example.org",
             "GIT_COMMITTER_NAME": "Test", "GIT_COMMITTER_EMAIL": "test@example.org",

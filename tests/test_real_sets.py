@@ -9,7 +9,7 @@ from tests.project import STAGES, Project
 from tests.real_sets import REAL_SETS, link, needs_real_sets
 
 COUNTS = {
-    "palm": {"train": 340, "val": 60, "test": 400},
+    "palm": {"train": 338, "val": 60, "test": 400},
     "skin200": {"train": 128, "val": 32, "test": 40},
     "aptos2019": {"train": 2490, "val": 439, "test": 733},
     "retinamnist": {"train": 1080, "val": 120, "test": 400},
