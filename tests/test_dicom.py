@@ -55,6 +55,14 @@ def test_colour_is_taken_as_it_is() -> None:
     assert facts.thumbnail == look(pixels).thumbnail
 
 
+@pytest.mark.parametrize("bits", [10, 12, 16])
+def test_deep_colour_spans_black_to_white(bits: int) -> None:
+    pixels = np.zeros((8, 8, 3), np.uint16)
+    pixels[:4] = 2**bits - 1
+    seen = decode_small(dicom(pixels, "RGB", BitsStored=bits, HighBit=bits - 1), 1)
+    assert (seen[:4] == 255).all() and (seen[4:] == 0).all()
+
+
 def test_grey_spans_its_own_range() -> None:
     seen = decode_small(dicom(RAMP), 1)
     assert seen.shape == (40, 60, 3) and (seen[0, 0] == 0).all() and (seen[-1, -1] == 255).all()

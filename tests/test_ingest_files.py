@@ -6,6 +6,7 @@ import json
 import os
 from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -68,6 +69,19 @@ def test_truncated_file_is_rejected_wherever_it_ends(
 def test_jpeg_with_its_middle_missing_is_rejected(tmp_path: Path) -> None:
     data = encoded(0, (64, 48))
     assert checked(tmp_path / "a.jpg", data[: len(data) // 2] + b"\xff\xd9") == "truncated or damaged JPEG"
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_jpeg_with_something_appended_is_a_jpeg(tmp_path: Path, seed: int) -> None:
+    video = np.random.default_rng(seed).integers(0, 256, 400_000, dtype=np.uint8).tobytes()  # of a phone's moving photo
+    assert isinstance(checked(tmp_path / "a.jpg", encoded(0, (64, 48)) + video), Facts)
+    assert isinstance(checked(tmp_path / "b.jpg", encoded(0, (64, 48), progressive=True) + video), Facts)
+
+
+def test_jpeg_whose_second_picture_is_cut_is_a_jpeg(tmp_path: Path) -> None:
+    second = Image.open(io.BytesIO(encoded(1, (64, 48))))
+    both = encoded(0, (64, 48), kind="MPO", save_all=True, append_images=[second])
+    assert isinstance(checked(tmp_path / "a.jpg", both[:-200]), Facts)
 
 
 @LAW

@@ -1,8 +1,8 @@
 """DICOM files through pydicom, an optional extra.
 
-How the pixels become RGB: of several frames the first one counts; colour is converted to RGB and a palette looked up;
-grey passes the file's modality and VOI tables (its window, if it has one), spans its own range from black to white, and
-is turned round if the file says that its lowest value is white (MONOCHROME1).
+How the pixels become RGB: of several frames the first one counts; colour is converted to RGB, its bits spanning black to
+white, and a palette looked up; grey passes the file's modality and VOI tables (its window, if it has one), spans its own
+range from black to white, and is turned round if the file says that its lowest value is white (MONOCHROME1).
 """
 
 import importlib
@@ -42,7 +42,8 @@ def decode(data: bytes) -> np.ndarray:
     elif kind.startswith("MONOCHROME"):
         pixels = tools.apply_voi_lut(tools.apply_modality_lut(pixels, dataset), dataset, index=0)
         return np.repeat(_to_bytes(pixels, inverted=kind == "MONOCHROME1")[..., None], 3, axis=2)
-    return pixels if pixels.dtype == np.uint8 else np.rint(pixels / 257).astype(np.uint8)
+    most = 65535 if kind == "PALETTE COLOR" else 2 ** int(dataset.BitsStored) - 1
+    return pixels if pixels.dtype == np.uint8 else np.rint(pixels * (255 / most)).astype(np.uint8)
 
 
 def _to_bytes(values: np.ndarray, inverted: bool) -> np.ndarray:

@@ -26,6 +26,7 @@ MOST_BYTES_A_PIXEL = 8        # of pixels that are not compressed: four channels
 SPARE_BYTES = 64 << 20        # beyond that: metadata, further pictures
 HEADERS = 1 << 16             # bytes at the start of a JPEG in which its frame is looked for
 DEEP_JPEG = re.compile(rb"^\xff\xd8.*?\xff[\xc0-\xc3\xc5-\xc7\xc9-\xcb\xcd-\xcf]..[\x09-\x10]", re.DOTALL)
+MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")  # of a JPEG, but for those within the data of a scan
 SURPLUS = re.compile(r"(\d+) extraneous bytes before marker 0xd9")  # what libjpeg says before the end of the image
 MOST_SURPLUS = 64             # bytes; a few stray ones are common and harmless
 
@@ -144,7 +145,7 @@ def _decode_small(data: bytes, header: Header) -> np.ndarray:
         return _decode_png(data, header)
     if not header.fast:
         return decode(data, header)
-    if data.rfind(b"\xff\xd9") < data.rfind(b"\xff\xda"):  # no end after the last scan; libjpeg does not always tell
+    if data.rfind(b"\xff\xd9") < data.rfind(b"\xff\xda") and not _has_end(data):  # libjpeg does not always tell
         raise UserError("truncated or damaged JPEG")
     factor = reduction(header, SIDE)
     height, width = -(-header.height // factor), -(-header.width // factor)
@@ -156,6 +157,18 @@ def _decode_small(data: bytes, header: Header) -> np.ndarray:
         if "premature end" in str(error).lower() or (surplus and int(surplus[1]) > MOST_SURPLUS):
             raise UserError("truncated or damaged JPEG") from None  # Pillow would fill the missing rows with grey
     return decode(data, replace(header, fast=False))  # Pillow judges what libjpeg warns of
+
+
+def _has_end(data: bytes) -> bool:
+    """Whether the first picture in a JPEG is closed by its end marker, whatever else follows it in the file."""
+    place = 0
+    while found := MARKER.search(data, place):
+        kind, place = data[found.end() - 1], found.end()
+        if kind == 0xD9:
+            return True
+        if kind not in (0xD8, 0x01):  # all others have a length; after a scan's header its data are passed over
+            place += max(2, int.from_bytes(data[place : place + 2]))
+    return False
 
 
 def _decode_png(data: bytes, header: Header) -> np.ndarray:
