@@ -1,8 +1,8 @@
 """DICOM files through pydicom, an optional extra.
 
-How the pixels become RGB: of several frames the first one counts; colour is converted to RGB, its bits spanning black to
-white, and a palette looked up; grey passes the file's modality and VOI tables (its window, if it has one), spans its own
-range from black to white, and is turned round if the file says that its lowest value is white (MONOCHROME1).
+How the pixels become RGB: of several frames the first one counts; colour is converted to RGB, its bits spanning black
+to white, and a palette looked up; grey passes the file's modality and VOI tables (its window, if it has one), spans its
+own range from black to white, and is turned round if the file says that its lowest value is white (MONOCHROME1).
 """
 
 import importlib

@@ -1,11 +1,15 @@
-"""Pairs of images whose pixels were compared before, by their contents and how they were laid on each other."""
+"""What was found of contents before: the digest of their pixels, and how alike two of them are."""
 
-import sqlite3
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Self
 
-VERSION = 1  # of the comparison: raise it with any change of what pixels.py finds
+from fovea import decode, dicom
+from fovea.audit import pixels
+from fovea.ingest import look
+from fovea.store import code_version, open_database
+
+VERSION = code_version(pixels, look, decode, dicom)  # of what compares
 
 Key = tuple[str, str, str]  # digests of whole and part, and their fit
 
@@ -14,12 +18,11 @@ class Compared:
     """The store in `folder`, a context manager. Several processes may use one: SQLite locks it while it is written."""
 
     def __init__(self, folder: Path) -> None:
-        folder.mkdir(parents=True, exist_ok=True)
-        self._database = sqlite3.connect(folder / f"pairs-{VERSION}.db", timeout=60)
-        with self._database as database:
-            database.execute("PRAGMA journal_mode=WAL")
-            database.execute("CREATE TABLE IF NOT EXISTS pairs (whole, part, fit, likeness REAL, same INTEGER, "
-                             "PRIMARY KEY (whole, part, fit)) WITHOUT ROWID")
+        self._database = open_database(
+            folder / f"pairs-{VERSION}.db",
+            "pairs (whole, part, fit, likeness REAL, PRIMARY KEY (whole, part, fit)) WITHOUT ROWID",
+            "pixels (content, shown, PRIMARY KEY (content)) WITHOUT ROWID",
+        )
 
     def __enter__(self) -> Self:
         return self
@@ -27,14 +30,24 @@ class Compared:
     def __exit__(self, *error: object) -> None:
         self._database.close()
 
-    def recall(self, key: Key) -> tuple[float, bool] | None:
-        """Likeness of a pair, and whether its pixels are the same."""
-        query = "SELECT likeness, same FROM pairs WHERE whole = ? AND part = ? AND fit = ?"
+    def likeness(self, key: Key) -> float | None:
+        """Likeness of a pair, None if it was not compared."""
+        query = "SELECT likeness FROM pairs WHERE whole = ? AND part = ? AND fit = ?"
         row = self._database.execute(query, key).fetchone()
-        return (row[0], bool(row[1])) if row else None
+        return row[0] if row else None
 
-    def remember(self, results: Iterable[tuple[Key, tuple[float, bool]]]) -> None:
+    def shown(self, content: str) -> str | None:
+        """Digest of the pixels that a content shows, None if they were not looked at."""
+        row = self._database.execute("SELECT shown FROM pixels WHERE content = ?", (content,)).fetchone()
+        return row[0] if row else None
+
+    def remember_likeness(self, results: Iterable[tuple[Key, float]]) -> None:
         """One transaction."""
-        rows = [(*key, *result) for key, result in results]
         with self._database as database:
-            database.executemany("INSERT OR REPLACE INTO pairs VALUES (?, ?, ?, ?, ?)", rows)
+            rows = [(*key, likeness) for key, likeness in results]
+            database.executemany("INSERT OR REPLACE INTO pairs VALUES (?, ?, ?, ?)", rows)
+
+    def remember_shown(self, results: Iterable[tuple[str, str]]) -> None:
+        """One transaction."""
+        with self._database as database:
+            database.executemany("INSERT OR REPLACE INTO pixels VALUES (?, ?)", results)

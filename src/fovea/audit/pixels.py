@@ -11,12 +11,13 @@ import cv2
 import numpy as np
 
 from fovea.decode import decode, decode_small, read_header, upright
+from fovea.ingest.digest import array_digest
 from fovea.ingest.look import SIDE, without_margins
 
 COARSE = SIDE // 2
 DETAIL = {COARSE: 1.5, SIDE: 3.0}  # px at that scale: what is coarser than this is light, not detail
 MAYBE = 0.4       # correlation of detail at the coarse scale below which the fine one is not tried
-COPY = 0.75       # at the fine scale: recompressed, resized, cropped, turned copies of fundus photographs reach 0.8
+COPIED = 0.75     # at the fine scale: recompressed, resized, cropped, turned copies of fundus photographs reach 0.8
 DARKEST = 16      # levels; margins are not compared
 OVERLAP = 0.3     # of the square, that must be comparable
 SMOOTHED = 5      # px, of the filter before alignment
@@ -46,16 +47,12 @@ def likeness(whole: np.ndarray, part: np.ndarray, fit: Fit) -> float:
     return _aligned(whole, part, warp)[0]
 
 
-def same_pixels(first: bytes | np.ndarray, second: bytes | np.ndarray) -> bool:
-    """Whether two contents show the very same pixels, decoded in full."""
-    return np.array_equal(_in_full(first), _in_full(second))
-
-
-def _in_full(content: bytes | np.ndarray) -> np.ndarray:
+def shown(content: bytes | np.ndarray) -> str:
+    """Digest of the pixels that a content shows, decoded in full, and of their shape: 40 hex digits."""
     if isinstance(content, np.ndarray):
-        return decode_small(content, 1)
+        return array_digest(decode_small(content, 1))
     header = read_header(content)
-    return upright(decode(content, header), header.orientation)
+    return array_digest(upright(decode(content, header), header.orientation))
 
 
 def _matrix(fit: Fit, side: int) -> np.ndarray:

@@ -5,7 +5,6 @@ says of it (as git's index does). A file whose size and times are unchanged is n
 """
 
 import os
-import sqlite3
 import threading
 import time
 from collections.abc import Iterable
@@ -13,9 +12,12 @@ from contextlib import closing
 from pathlib import Path
 from typing import NamedTuple, Self
 
+from fovea import decode, dicom
+from fovea.ingest import check, digest, look
 from fovea.ingest.entry import Facts
+from fovea.store import code_version, open_database
 
-VERSION = 1  # of the code that fills Facts: raise it with any change of what check.py and look.py find
+VERSION = code_version(check, look, decode, dicom, digest)  # of what fills Facts
 SETTLED = 2  # s; a file changed later than this before we looked may change again within the clock's step
 COLUMNS = Facts._fields
 
@@ -41,16 +43,13 @@ class Seen:
     use one store: SQLite locks it for the moment of a write."""
 
     def __init__(self, folder: Path) -> None:
-        folder.mkdir(parents=True, exist_ok=True)
-        self._database = sqlite3.connect(folder / f"facts-{VERSION}.db", timeout=60, check_same_thread=False)
+        self._database = open_database(
+            folder / f"facts-{VERSION}.db",
+            f"contents ({', '.join(COLUMNS)}, PRIMARY KEY (digest))",
+            f"files ({', '.join(Stamp._fields)}, digest, PRIMARY KEY (device, inode)) WITHOUT ROWID",
+        )
         self._lock = threading.Lock()
         self._opened = time.time_ns()
-        with self._database as database:
-            database.execute("PRAGMA journal_mode=WAL")
-            database.execute("PRAGMA synchronous=NORMAL")
-            database.execute(f"CREATE TABLE IF NOT EXISTS contents ({', '.join(COLUMNS)}, PRIMARY KEY (digest))")
-            database.execute(f"CREATE TABLE IF NOT EXISTS files ({', '.join(Stamp._fields)}, digest, "
-                             "PRIMARY KEY (device, inode)) WITHOUT ROWID")
 
     def __enter__(self) -> Self:
         return self
@@ -72,10 +71,10 @@ class Seen:
             database.execute("DROP TABLE asked")
         return found
 
-    def facts(self, digest: str) -> Facts | None:
-        """What is known of a content."""
+    def facts(self, content: str) -> Facts | None:
+        """What is known of the content with this digest."""
         with self._lock:
-            row = self._database.execute(f"SELECT {', '.join(COLUMNS)} FROM contents WHERE digest = ?", (digest,))
+            row = self._database.execute(f"SELECT {', '.join(COLUMNS)} FROM contents WHERE digest = ?", (content,))
             found = row.fetchone()
         return Facts(*found) if found else None
 
