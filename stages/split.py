@@ -11,8 +11,8 @@ from pathlib import Path
 import pandas as pd
 
 from fovea.audit.copies import find_copies, group_copies
-from fovea.audit.findings import findings
-from fovea.errors import UserError, report_user_errors
+from fovea.audit.findings import findings, refuse
+from fovea.errors import report_user_errors
 from fovea.files import replacing, write_json
 from fovea.params.machine import MachineParams
 from fovea.params.section import load
@@ -37,6 +37,4 @@ write_json("reports/audit.json", audit)
 print("split: " + ", ".join(f"{count} {part}" for part, count in split["split"].value_counts().items()))
 for warning in audit["warnings"]:
     print(f"warning: {warning}")
-if params.shortcuts == "fail" and any(shortcut["flagged"] for shortcut in audit["shortcuts"]):
-    raise UserError("split.shortcuts: the label can be told without the picture, see above and reports/audit.json; "
-                    "correct the image set, or set split.shortcuts: warn")
+refuse(audit, params)

@@ -53,7 +53,8 @@ def test_leaks_and_conflicts_are_counted_named_and_dropped(project: Project) -> 
     leak, conflict = duplicates["groups"]
     assert leak["images"] == ["test/x/leak.jpg", "train/x/train-001.jpg"] and leak["parts"] == ["test", None]
     assert conflict["labels"] == ["x", "y"] and conflict["conflict"] and not conflict["leak"]
-    assert found["warnings"][0].startswith("1 picture stands in several parts that the set gives; all but the test")
+    assert found["warnings"][0] == (
+        "1 picture stands in several parts that the set gives; all copies but those in one part are dropped")
     assert any("with different labels" in sentence for sentence in found["warnings"])
 
 
@@ -94,4 +95,10 @@ def test_leaks_fail_with_one_line_where_asked(project: Project) -> None:
     project.set_params({"split.leaks": "fail", "split.shortcuts": "warn"})
     done = project.run("python stages/split.py", check=False)
     assert done.returncode == 1 and done.stderr.count("\n") == 1
-    assert "error: split.leaks: 1 images of the given parts stand in another part as well" in done.stderr
+    assert "error: split.leaks: 1 picture stands in several parts that the set gives, such as test/x/" in done.stderr
+    assert json.loads(project.text("reports/audit.json"))["duplicates"]["leaks"] == 1
+
+
+def test_kept_leaks_are_said_to_spoil_the_score(project: Project) -> None:
+    found = audit(project, leaks="keep")
+    assert "1 still do, so the score may be too good" in found["warnings"][0]

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from fovea.errors import UserError
 from fovea.params.split import SplitParams
-from fovea.split import CONFLICT, COPY, LEAK, split_images, summarise
+from fovea.split import AGAIN, CONFLICT, LEAK, split_images, summarise
 
 ROOT = Path(__file__).parents[1]
 LAW = settings(max_examples=30, deadline=None)
@@ -267,7 +267,7 @@ def test_group_that_straddles_a_given_split_stays() -> None:
 
 
 @pytest.mark.parametrize(("labels", "groups", "val", "message"), [
-    ([0] * 10 + [1] * 2, None, 0.15, "class 1 has 2 images in 2 groups or distinct files.*or set split.val: 0"),
+    ([0] * 10 + [1] * 2, None, 0.15, "class 1 has 2 images in 2 groups or distinct pictures.*or set split.val: 0"),
     ([0] * 10 + [1], None, 0.0, "class 1 has 1 images.*too few to draw train, test; add images"),
     ([0] * 10 + [1] * 8, [None] * 10 + ["one"] * 8, 0.15, "class 1 has 8 images in 1 groups"),
 ])  # fmt: skip
@@ -314,9 +314,11 @@ def test_leaks_are_kept_where_asked() -> None:
     assert list(table["split"][:4]) == ["test", "train", "val", "train"] and table["reason"].isna().all()
 
 
-def test_leaks_fail_where_asked_and_name_an_example() -> None:
-    with pytest.raises(UserError, match=r"split\.leaks: 3 images .* such as 0007\.jpg \(val\) and 0006\.jpg \(test\)"):
-        table_of(leaking(), leaks="fail")
+def test_a_class_whose_images_are_all_dropped_is_an_error_that_says_so() -> None:
+    manifest = manifest_of([0, 1, 0, 1, 0, 1] + [0] * 10, digests=["a", "a", "b", "b", "c", "c"] +
+                           [f"single {number}" for number in range(10)])
+    with pytest.raises(UserError, match=r"class 1 has 0 images \(3 more are dropped as copies, see split\.duplicates"):
+        table_of(manifest, duplicates="drop-conflicts")
 
 
 def test_first_keeps_one_copy_of_each_label_and_every_test_row() -> None:
@@ -324,7 +326,7 @@ def test_first_keeps_one_copy_of_each_label_and_every_test_row() -> None:
                            [f"single {number}" for number in range(20)])
     table = table_of(manifest, duplicates="first")
     assert list(table["reason"][:6].notna()) == [False, True, False, False, False, False]
-    assert list(table["reason"].dropna()) == [COPY]
+    assert list(table["reason"].dropna()) == [AGAIN]
     given = table_of(leaking(), duplicates="first")
     assert list(given.index[given["reason"].notna()]) == [1, 3, 5, 7]  # 9 is a test row
 

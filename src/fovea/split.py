@@ -21,7 +21,7 @@ from fovea.errors import UserError
 from fovea.params.split import SplitParams
 
 PARTS = ("train", "val", "test")
-CONFLICT, COPY, LEAK = REASONS = (  # why an image is dropped
+CONFLICT, AGAIN, LEAK = REASONS = (  # why an image is dropped
     "copy with another label", "copy with the same label", "copy of an image of another given part"
 )
 # Units on either side of the boundary that the repair considers alone and in pairs: 40,000 exchanges a step, 10 ms.
@@ -34,10 +34,9 @@ def split_images(manifest: pd.DataFrame, copies: np.ndarray, params: SplitParams
 
     `copies` (n,) names the group of images that show one picture, None where there is none. A given test or val part
     stays as it is, even where groups straddle it; of copies across it, `params.leaks` decides. What is not given is
-    drawn from the rest. Raises UserError if a class cannot have an image in train and in each part that is drawn, and
-    for leaks with `leaks: fail`.
+    drawn from the rest. Raises UserError if a class cannot have an image in train and in each part that is drawn.
     """
-    part = _given_parts(manifest)
+    part = given_parts(manifest)
     reasons = dropped(manifest, copies, part, params)
     part[reasons != None] = None  # noqa: E711  # element by element
     units = np.full(len(manifest), None, dtype=object)
@@ -71,7 +70,7 @@ def summarise(manifest: pd.DataFrame, split: pd.DataFrame) -> dict[str, Any]:
 def dropped(manifest: pd.DataFrame, copies: np.ndarray, part: np.ndarray, params: SplitParams) -> np.ndarray:
     """(n,) object: why an image is left out, None if it stays. Images of a given test part always stay.
 
-    `part` (n,) is the given one, "train" for all others. Raises UserError for leaks with `leaks: fail`.
+    `part` (n,) is the given one, "train" for all others.
     """
     table = pd.DataFrame({"group": copies, "label": manifest["label"].to_numpy(), "part": part,
                           "image": manifest["image"].to_numpy()})
@@ -83,14 +82,8 @@ def dropped(manifest: pd.DataFrame, copies: np.ndarray, part: np.ndarray, params
         reasons[table.index[several & (table["rank"] > 0)]] = CONFLICT
     if params.duplicates == "first":
         again = table.duplicated(["group", "label"]) & (table["rank"] > 0)
-        reasons[table.index[again]] = COPY
+        reasons[table.index[again]] = AGAIN
     leaking = table["rank"] > table.groupby("group")["rank"].transform("min")
-    if params.leaks == "fail" and leaking.any():
-        one = table[leaking].iloc[0]
-        other = table[table["group"] == one["group"]].iloc[0]
-        raise UserError(f"split.leaks: {int(leaking.sum())} images of the given parts stand in another part as well, "
-                        f"such as {one['image']} ({one['part']}) and {other['image']} ({other['part']}); "
-                        "remove one of each, or set split.leaks: drop")
     if params.leaks == "drop":
         reasons[table.index[leaking]] = LEAK
     return reasons
@@ -104,7 +97,7 @@ def _class_counts(rows: pd.DataFrame, classes: Sequence[str]) -> dict[str, int]:
 def unit_of(manifest: pd.DataFrame, copies: np.ndarray) -> np.ndarray:
     """(n,) object: name of what must not straddle: images linked by a common group or as copies of one picture.
 
-    The name is the first of its groups (of its digests where it has none), so it depends on nothing outside the unit.
+    The name is the smallest among its groups and the digests of images without one, so it depends on nothing outside.
     """
     digest = manifest["digest"].astype(object)
     group, copy = manifest["group"].astype(object), pd.Series(copies, index=manifest.index, dtype=object)
@@ -209,7 +202,7 @@ def _options(kinds: np.ndarray, units: np.ndarray) -> np.ndarray:
     return np.array(pairs, dtype=np.int64)
 
 
-def _given_parts(manifest: pd.DataFrame) -> np.ndarray:
+def given_parts(manifest: pd.DataFrame) -> np.ndarray:
     given = manifest["given_split"].astype(object)
     return given.where(given.notna(), "train").to_numpy(dtype=object, copy=True)
 
@@ -223,9 +216,11 @@ def _require_enough_units(manifest: pd.DataFrame, units: np.ndarray, part: np.nd
     for label, count in distinct.items():
         if count < len(parts):
             alternative = ", or set split.val: 0" if "val" in drawn else ""
-            raise UserError(f"split: class {label} has {images[label]} images in {count} groups or distinct files, too "
-                            f"few to draw {', '.join(parts)}; add images, or merge it through dataset.labels"
-                            + alternative)
+            lost = _class_counts(manifest[part == None], manifest.attrs["classes"])[label]  # noqa: E711
+            aside = f" ({lost} more are dropped as copies, see split.duplicates and split.leaks)" if lost else ""
+            raise UserError(f"split: class {label} has {images[label]} images{aside} in {count} groups or distinct "
+                            f"pictures outside the given parts, too few to draw {', '.join(parts)}; add images, or "
+                            f"merge it through dataset.labels{alternative}")
 
 
 def _require_all_classes(manifest: pd.DataFrame, part: np.ndarray, parts: Sequence[str]) -> None:

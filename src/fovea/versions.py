@@ -60,14 +60,14 @@ def _version(name: str, manifest: str, split: str, read: Callable[[str], bytes])
     try:
         images = _table(read(manifest), ["image", "digest", "label", "given_split"])
     except LookupError as error:
-        raise UserError(f"{name}: no manifest ({error}); give a revision after `dvc repro ingest`, or a manifest file "
-                        "with the ending .parquet") from None
+        raise UserError(f"{name}: no manifest ({error}); give a revision that holds the dvc.lock "
+                        "of a run (git commit it), or a manifest file with the ending .parquet") from None
     except pyarrow.ArrowException as error:
         raise UserError(f"{name}: {manifest} is no manifest ({str(error).splitlines()[0]}); "
                         "`dvc repro ingest` writes one") from None
     try:
         parts = _table(read(split), ["image", "split"])
-    except LookupError:
+    except (LookupError, pyarrow.ArrowException):
         return Version(name, images, False)
     if set(parts["image"]) != set(images["image"]):  # the split of another manifest: ingest has run since
         return Version(name, images, False)

@@ -44,10 +44,18 @@ def enough(targets: np.ndarray, units: np.ndarray) -> bool:
     return len(np.unique(targets)) > 1 and len(np.unique(units.astype(str))) >= 2 * FOLDS
 
 
-def unit_counts(targets: np.ndarray, units: np.ndarray, target: int) -> tuple[int, int]:
-    """Units with an image of class `target`, and units with another image: what an interval can count on."""
+def unit_counts(targets: np.ndarray, units: np.ndarray, target: int) -> tuple[float, float]:
+    """Units with an image of class `target`, and units with another image: what an interval can count on.
+
+    Units of different sizes count for fewer, (sum n)^2 / sum n^2 (Kish 1965), for a large one weighs more.
+    """
     mine = targets == target
-    return len(np.unique(units[mine].astype(str))), len(np.unique(units[~mine].astype(str)))
+    return _effective(units[mine]), _effective(units[~mine])
+
+
+def _effective(units: np.ndarray) -> float:
+    sizes = np.unique(units.astype(str), return_counts=True)[1].astype(float)
+    return float(sizes.sum() ** 2 / (sizes**2).sum()) if len(sizes) else 0.0
 
 
 def ranked(scores: np.ndarray, positives: np.ndarray, negatives: np.ndarray) -> np.ndarray:
@@ -60,7 +68,7 @@ def ranked(scores: np.ndarray, positives: np.ndarray, negatives: np.ndarray) -> 
     return np.array([hits @ (np.cumsum(others) - others / 2), hits.sum() * others.sum()])
 
 
-def interval(auroc: float, positives: int, negatives: int, level: float) -> tuple[float, float]:
+def interval(auroc: float, positives: float, negatives: float, level: float) -> tuple[float, float]:
     """Score interval of an AUROC at confidence `level`, which stays sound at 1.0 and for few images.
 
     It holds the values from which `auroc` is no more than z standard errors away, the error taken at that value. Its

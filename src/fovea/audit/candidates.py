@@ -26,12 +26,15 @@ ZOOMS = (1.0, 0.95, 0.9)  # share of the side that is read
 DIMENSIONS = 24           # of the search; distances in them are never larger than in all RINGS * COMPARED
 FLOOR = 0.1               # of the mean deviation: what hardly differs among the images is mostly noise
 RADIUS = 5.0              # deviations; copies of real photographs lie within it in all but a few per cent
-PROPOSALS = 3             # images that one may be near on average; where more are, the radius shrinks
-ASKED = 256               # images that judge this
+CLOSE = 1.5               # deviations, within which turned, mirrored, resized and recompressed copies lie
+COPIES = 30               # images within CLOSE on average that are believed to be copies
+PROPOSALS = 3             # further images that one may be near on average; where more are, the radius shrinks
+ASKED = 256               # images that judge this; as few are compared with each other without a search
 ROWS, COLUMNS = 256, 4096  # compared at once: the result fits a core's cache
 AT_ONCE = 2048            # images, or pairs
 ALIKE = 0.93              # correlation along the circles; nine of ten copies cropped by 5 % at two sides reach it
-PARTNERS = 3              # of each image that are kept, the most alike
+SURE = 0.98               # correlation from which all pairs are kept
+PARTNERS = 3              # of each image that are kept below it, the most alike
 
 
 def propose(fingerprints: np.ndarray) -> pd.DataFrame:
@@ -44,7 +47,10 @@ def propose(fingerprints: np.ndarray) -> pd.DataFrame:
     points = comparable({zoom: magnitudes(waves[zoom]) for zoom in ZOOMS})
     found = []
     for zoom in ZOOMS:
-        pairs = near(points[zoom], points[1.0], search_radius(points[zoom], points[1.0]))
+        if len(fingerprints) <= ASKED:
+            pairs = np.argwhere(~np.eye(len(fingerprints), dtype=bool))
+        else:
+            pairs = near(points[zoom], points[1.0], search_radius(points[zoom], points[1.0]))
         if zoom == 1.0:  # found from both ends
             pairs = pairs[pairs[:, 0] < pairs[:, 1]]
         found.append(fits(waves[zoom], waves[1.0], pairs).assign(zoom=zoom))
@@ -111,10 +117,11 @@ def comparable(figures: dict[float, np.ndarray]) -> dict[float, np.ndarray]:
 
 
 def search_radius(asking: np.ndarray, points: np.ndarray) -> float:
-    """RADIUS, or less: that within which `PROPOSALS` others lie on average."""
+    """RADIUS, or less: that within which `PROPOSALS` others lie on average beside the copies."""
     some = asking[:: max(1, len(asking) // ASKED)]
     squares = (some**2).sum(axis=1)[:, None] + (points**2).sum(axis=1) - 2 * some @ points.T
-    wanted = min(squares.size, len(some) * (1 + PROPOSALS)) - 1
+    copies = min(np.count_nonzero(squares <= CLOSE**2) - len(some), COPIES * len(some))
+    wanted = min(squares.size, len(some) * (1 + PROPOSALS) + max(copies, 0)) - 1
     return min(RADIUS, float(np.sqrt(max(np.partition(squares, wanted, axis=None)[wanted], 0.0))))
 
 
@@ -162,11 +169,12 @@ def best_turns(first: np.ndarray, second: np.ndarray) -> tuple[np.ndarray, np.nd
 
 
 def most_alike(pairs: pd.DataFrame) -> pd.DataFrame:
-    """Each pair once, as it fits best, if it is among the `PARTNERS` most alike of either image."""
+    """Each pair once, as it fits best, if it is `SURE` or among the `PARTNERS` most alike others of either image."""
     ends = np.sort(pairs[["whole", "part"]].to_numpy(np.int64), axis=1)
     pairs = pairs.assign(low=ends[:, 0], high=ends[:, 1])
     pairs = pairs.sort_values(["correlation", "low", "high"], ascending=[False, True, True], kind="stable")
     pairs = pairs.drop_duplicates(["low", "high"], ignore_index=True)
-    both = pd.concat([pairs["low"], pairs["high"]]).sort_index(kind="stable")
-    rank = both.groupby(both).cumcount().groupby(level=0).min()
+    unsure = pairs[pairs["correlation"] < SURE]
+    both = pd.concat([unsure["low"], unsure["high"]]).sort_index(kind="stable")
+    rank = both.groupby(both).cumcount().groupby(level=0).min().reindex(pairs.index, fill_value=0)
     return pairs[rank < PARTNERS].drop(columns=["low", "high"]).reset_index(drop=True)

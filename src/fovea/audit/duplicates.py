@@ -7,10 +7,10 @@ import numpy as np
 import pandas as pd
 
 from fovea.audit.copies import IDENTICAL, NEAR, SAME_PIXELS
-from fovea.split import CONFLICT, COPY, LEAK
+from fovea.split import AGAIN, CONFLICT, LEAK, given_parts
 
-SHOWN = 50  # groups that are listed
-DROPPED = {"duplicates": COPY, "conflicts": CONFLICT, "leaks": LEAK}
+SHOWN = 1000  # groups that are listed
+DROPPED = {"duplicates": AGAIN, "conflicts": CONFLICT, "leaks": LEAK}
 
 
 def describe_copies(
@@ -19,7 +19,7 @@ def describe_copies(
     """Section `duplicates` of reports/audit.json. A leak is a group whose images the set gives to several parts."""
     table = pd.DataFrame({
         "group": copies, "image": manifest["image"].to_numpy(), "label": manifest["label"].to_numpy(),
-        "digest": manifest["digest"].to_numpy(), "given": _given(manifest), "part": split["split"].to_numpy(),
+        "digest": manifest["digest"].to_numpy(), "given": given_parts(manifest), "part": split["split"].to_numpy(),
     }).dropna(subset="group").sort_values("image")  # fmt: skip
     kinds = _kinds(pairs, copies)
     groups = [{**_describe(rows), "kind": kinds[str(name)]} for name, rows in table.groupby("group")]
@@ -34,6 +34,7 @@ def describe_copies(
         "images": len(table),
         "conflicts": sum(group["conflict"] for group in groups),
         "leaks": sum(group["leak"] for group in groups),
+        "leaks_left": sum(group["leak"] and len({part for part in group["parts"] if part}) > 1 for group in groups),
         "too_large": [{"images": len(group), "first": str(manifest["image"].iloc[group].min())} for group in too_large],
         "dropped": {name: int((split["reason"] == reason).sum()) for name, reason in DROPPED.items()},
         "groups": groups[:SHOWN],
@@ -42,15 +43,9 @@ def describe_copies(
 
 def straddling_groups(manifest: pd.DataFrame) -> dict[str, Any]:
     """Section `groups_across_parts`: groups, such as patients, whose images the set gives to several parts."""
-    parts = pd.Series(_given(manifest), index=manifest.index).groupby(manifest["group"]).nunique()
+    parts = pd.Series(given_parts(manifest), index=manifest.index).groupby(manifest["group"]).nunique()
     names = sorted(str(name) for name in parts.index[parts > 1])
     return {"count": len(names), "groups": names[:SHOWN]}
-
-
-def _given(manifest: pd.DataFrame) -> np.ndarray:
-    """(n,) object: the part that the set gives, "train" where it gives none: so does split."""
-    given = manifest["given_split"].astype(object)
-    return given.where(given.notna(), "train").to_numpy()
 
 
 def _describe(rows: pd.DataFrame) -> dict[str, Any]:

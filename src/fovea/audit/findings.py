@@ -11,6 +11,7 @@ from fovea.audit.balance import balance
 from fovea.audit.baseline import trivial_baseline
 from fovea.audit.duplicates import describe_copies, straddling_groups
 from fovea.audit.quality import quality
+from fovea.errors import UserError
 from fovea.params.split import SplitParams
 
 
@@ -38,28 +39,48 @@ def findings(
         "quality": quality(manifest),
         "balance": balance(manifest),
     }
-    found["warnings"] = [*_of_sides(found, params), *shortcuts.warnings(found["shortcuts"]), *_of_labels(found)]
+    found["warnings"] = [*_of_sides(found), *shortcuts.warnings(found["shortcuts"]), *_of_labels(found)]
     return found
 
 
-def _of_sides(found: dict[str, Any], params: SplitParams) -> Iterable[str]:
-    leaks, straddling = found["duplicates"]["leaks"], found["groups_across_parts"]["count"]
-    if leaks:
-        dropped = params.leaks == "drop"
-        became = "all but the test copy are dropped" if dropped else "they are kept, so the score is too good"
+def refuse(found: dict[str, Any], params: SplitParams) -> None:
+    """Raise UserError for what `leaks: fail` and `shortcuts: fail` do not accept."""
+    leaks = [group["images"] for group in found["duplicates"]["groups"] if group["leak"]]
+    if params.leaks == "fail" and leaks:
+        raise UserError(f"split.leaks: {_count(found['duplicates']['leaks'], 'picture stands', 'pictures stand')} in "
+                        f"several parts that the set gives, such as {' and '.join(leaks[0][:2])}; reports/audit.json "
+                        "names them: remove all but one of each, or set split.leaks: drop")
+    if params.shortcuts == "fail" and any(shortcut["flagged"] for shortcut in found["shortcuts"]):
+        raise UserError("split.shortcuts: the label can be told without the picture, see above and reports/audit.json; "
+                        "correct the image set, or set split.shortcuts: warn")
+
+
+def _of_sides(found: dict[str, Any]) -> Iterable[str]:
+    duplicates, straddling = found["duplicates"], found["groups_across_parts"]
+    if leaks := duplicates["leaks"]:
+        left = duplicates["leaks_left"]
+        became = "all copies but those in one part are dropped" if not left else (
+            f"{left} still do, so the score may be too good (split.leaks: drop)")
         yield f"{_count(leaks, 'picture stands', 'pictures stand')} in several parts that the set gives; {became}"
-    if straddling:
-        yield (f"{_count(straddling, 'group has', 'groups have')} images in several parts that the set gives "
-               f"(such as {found['groups_across_parts']['groups'][0]}); the score may be too good")
+    if count := straddling["count"]:
+        yield (f"{_count(count, 'group has', 'groups have')} images in several parts that the set gives (such as "
+               f"{straddling['groups'][0]}); the score may be too good")
 
 
 def _of_labels(found: dict[str, Any]) -> Iterable[str]:
     duplicates = found["duplicates"]
     if conflicts := duplicates["conflicts"]:
-        yield f"{_count(conflicts, 'picture stands', 'pictures stand')} several times in the set, with different labels"
-    for group in duplicates["too_large"]:
-        yield (f"{group['images']} images look like copies of one picture ({group['first']} and others), too many to "
-               "be believed; they are treated as different pictures")
+        example = next(group for group in duplicates["groups"] if group["conflict"])
+        dropped = duplicates["dropped"]["conflicts"]
+        became = f"{_count(dropped, 'image is', 'images are')} dropped" if dropped else (
+            "look at them, or leave them out with split.duplicates: drop-conflicts")
+        yield (f"{_count(conflicts, 'picture stands', 'pictures stand')} several times in the set, with different "
+               f"labels (such as {example['images'][0]}); {became}")
+    if too_large := duplicates["too_large"]:
+        images = sum(group["images"] for group in too_large)
+        yield (f"{images} images look like copies of {_count(len(too_large), 'picture', 'pictures')} (such as "
+               f"{too_large[0]['first']}), more of each than can be believed; they are treated as different pictures, "
+               "and may stand on both sides of the split")
 
 
 def _count(number: int, one: str, several: str) -> str:

@@ -10,7 +10,7 @@ SIDE = 128         # px, shorter side of the small copy; sharpness depends on it
 THUMBNAIL = 8      # px, side
 FINGERPRINT = 32   # px, side
 DARK = 0.15        # of the 90th percentile: what is darker in every channel is margin
-CLIPPED = 4        # levels from either end
+CLIPPED = 4        # levels from white or black
 
 
 class Look(NamedTuple):

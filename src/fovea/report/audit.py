@@ -16,7 +16,7 @@ DUPLICATES = {  # keys of the audit's duplicates
     "leaks": "groups on both sides of the given split",
 }
 DROPPED = {"duplicates": "copies dropped", "conflicts": "images with several labels dropped",
-           "leaks": "training copies of other parts dropped"}
+           "leaks": "copies across given parts dropped"}
 QUALITY = {"dark": "Dark", "bright": "Bright", "blurred": "Blurred", "saturated": "Saturated",
            "off_centre": "Field off centre"}
 CHANCE, SCALE_FROM = 0.5, 0.3  # of the bars of AUROCs, which end at 1
