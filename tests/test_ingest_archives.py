@@ -542,3 +542,10 @@ def test_manifest_of_an_archive_is_that_of_its_folder(tmp_path: Path) -> None:
     for column in ("image", "rest"):
         packed[column] = packed[column].str.removeprefix("a.zip!")
     pd.testing.assert_frame_equal(packed, plain)
+
+
+def test_members_compressed_with_lzma_are_rejected(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as packed:
+        packed.writestr("x/a.jpg", encoded(0))
+        packed.writestr("x/b.jpg", encoded(1), zipfile.ZIP_LZMA)
+    assert unpack(tmp_path / "a.zip").faults == [("x/b.jpg", "compressed with LZMA, which is not read; pack it again")]

@@ -336,3 +336,9 @@ def test_each_of_the_folders_must_be_there(tmp_path: Path) -> None:
     (tmp_path / "labels.csv").write_text("image,level\na.jpg,0\n")
     with pytest.raises(UserError, match=r"dataset\.sources\.0\.images: .*part_2 is not a folder; .* folders part_1"):
         ingest(tmp_path, {**TABLE, "images": PARTS})
+
+
+def test_json_columns_that_are_named_twice_are_an_error(tmp_path: Path) -> None:
+    (tmp_path / "t.json").write_text('{"image": ["a", "b"], "x": [1], "x": [1, 2]}')
+    with pytest.raises(UserError, match="names a column twice"):
+        read_rows(tmp_path / "t.json", "key")

@@ -28,7 +28,8 @@ def read_arrays(root: Path, file: str, key: str) -> list[Entry]:
         with np.load(packed, allow_pickle=False) as arrays:
             parts = [name.removesuffix(IMAGES) for name in arrays if name.endswith(IMAGES)]
             if not parts:
-                raise UserError(f"{key}.file: {path} holds no <split>{IMAGES}, only {', '.join(arrays) or 'nothing'}")
+                names = " ".join(", ".join(arrays).split())[:300] or "nothing"
+                raise UserError(f"{key}.file: {path} holds no <split>{IMAGES}, only {names}")
             return [entry for part in parts for entry in _read_part(arrays, file, part, f"{key}.file: {path}")]
     except UserError:
         raise

@@ -81,6 +81,8 @@ def _zip_fault(info: zipfile.ZipInfo) -> str | None:
         return "symbolic link in an archive"
     if kind not in (0, stat.S_IFREG):
         return "no plain file in an archive"
+    if info.compress_type == zipfile.ZIP_LZMA:  # whose header may ask for 4 GB of memory
+        return "compressed with LZMA, which is not read; pack it again"
     return "encrypted in its archive" if info.flag_bits & 0x1 else None
 
 

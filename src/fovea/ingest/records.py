@@ -104,6 +104,8 @@ def _from_records(records: list[tuple[int, Any]], where: str) -> Iterator[Row]:
 
 def _from_columns(columns: Object, where: str) -> Iterator[Row]:
     lengths = {name: len(cells) for name, cells in columns}
+    if len(lengths) < len(columns):
+        raise UserError(f"{where}: names a column twice; correct it")
     shortest, longest = min(lengths, key=lengths.__getitem__), max(lengths, key=lengths.__getitem__)
     if lengths[shortest] != lengths[longest]:
         raise UserError(f"{where}: column {shortest} has {lengths[shortest]} values but {longest} has "
