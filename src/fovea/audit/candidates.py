@@ -120,8 +120,8 @@ def search_radius(asking: np.ndarray, points: np.ndarray) -> float:
     """RADIUS, or less: that within which `PROPOSALS` others lie on average beside the copies."""
     some = asking[:: max(1, len(asking) // ASKED)]
     squares = (some**2).sum(axis=1)[:, None] + (points**2).sum(axis=1) - 2 * some @ points.T
-    copies = min(np.count_nonzero(squares <= CLOSE**2) - len(some), COPIES * len(some))
-    wanted = min(squares.size, len(some) * (1 + PROPOSALS) + max(copies, 0)) - 1
+    close = int(np.count_nonzero(squares <= CLOSE**2))  # each image itself among them
+    wanted = min(squares.size, len(some) * PROPOSALS + min(close, (1 + COPIES) * len(some))) - 1
     return min(RADIUS, float(np.sqrt(max(np.partition(squares, wanted, axis=None)[wanted], 0.0))))
 
 
