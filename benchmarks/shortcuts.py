@@ -45,7 +45,7 @@ import numpy as np
 
 from fovea.audit.auroc import interval
 from fovea.audit.shortcuts import shortcuts
-from tests.audit_sets import Table, generated, real_table, table_of
+from tests.audit_sets import Table, generated, real_table, table_of, uneven
 
 SHUFFLES = 200
 
@@ -76,6 +76,15 @@ def false_flags(name: str, table: Table, shuffles: int = SHUFFLES) -> None:
           f"{'':26s} highest lower limit {top:.2f}, 95 % intervals that miss 0.5: {100 * outside:.1f} %")
 
 
+def uneven_groups(sigma: float, repeats: int = 60) -> None:
+    """Of a camera per patient that has nothing to do with the label of the patient."""
+    found = [one for seed in range(repeats) for one in shortcuts(*table_of(uneven(200, sigma, seed)))
+             if one["feature"] == "camera"]
+    outside = np.mean([not one["low"] <= 0.5 <= one["high"] for one in found])
+    print(f"200 patients, log of their images deviates by {sigma}: {sum(one['flagged'] for one in found)} of {repeats} "
+          f"warned of, 95 % intervals that miss 0.5: {100 * outside:.1f} %")
+
+
 def power(images: int, share: float, repeats: int = 50) -> None:
     """Of a feature with two values that agrees with the label of two classes in `share` of the images."""
     found = []
@@ -93,6 +102,8 @@ if __name__ == "__main__":
     false_flags("generated, 60, 3 classes", table_of(generated(60, classes=3)))
     false_flags("generated, 300, 2 classes", table_of(generated(300)))
     false_flags("generated, 600 in groups", table_of(generated(600, classes=5, groups=250)))
+    for sigma in (0.3, 1.0, 1.5, 2.0):
+        uneven_groups(sigma)
     for images in (100, 300, 1000, 3000):
         for share in (0.65, 0.70, 0.80, 0.90):
             power(images, share)

@@ -48,6 +48,19 @@ def generated(images: int, classes: int = 2, groups: int | None = None, seed: in
     return frame
 
 
+def uneven(groups: int, sigma: float, seed: int) -> pd.DataFrame:
+    """Patients with lognormal numbers of images, each with one label and, drawn apart from it, one camera."""
+    rng = np.random.default_rng(seed)
+    sizes = np.maximum(1, rng.lognormal(1, sigma, groups)).astype(int)
+    manifest = generated(int(sizes.sum()), seed=seed)
+    of_patient = np.repeat(np.arange(groups), sizes)
+    target = rng.integers(0, 2, groups)[of_patient]
+    manifest["target"], manifest["label"] = target.astype(np.int16), np.array(manifest.attrs["classes"])[target]
+    manifest["camera"] = rng.choice(["Canon CR-2", "Topcon"], groups)[of_patient]
+    manifest["group"] = [f"patient {number}" for number in of_patient]
+    return manifest
+
+
 def table_of(manifest: pd.DataFrame) -> Table:
     """The given parts, all else in training; a unit is a group, or a file without one."""
     given, group = manifest["given_split"].astype(object), manifest["group"].astype(object)
@@ -63,6 +76,4 @@ def real_table(name: str) -> Table:
     with tempfile.TemporaryDirectory() as store:
         folder = Path(os.environ["FOVEA_REAL_DATA"]) / name
         manifest, _ = build_manifest(folder, dataset, 10**8, 1, Path(store))
-    if "rest" not in manifest:
-        manifest["rest"] = manifest["image"].str.replace(r"/[HNP](\d{4})", r"/\1", regex=True)
     return table_of(manifest)

@@ -16,7 +16,7 @@ from fovea.audit.balance import balance
 from fovea.audit.baseline import trivial_baseline
 from fovea.audit.features import features
 from fovea.audit.shortcuts import shortcuts, warnings
-from tests.audit_sets import Table, generated, real_table, table_of
+from tests.audit_sets import Table, generated, real_table, table_of, uneven
 from tests.real_sets import needs_real_sets
 
 
@@ -166,6 +166,13 @@ def test_a_class_without_training_images_is_left_out() -> None:
 def test_features_without_a_difference_are_left_out() -> None:
     manifest = generated(50).assign(width=800, height=600, format="jpeg", camera=None, compression=None, rest="a.jpg")
     assert [one.name for one in features(manifest)] == ["bytes per pixel"]
+
+
+def test_a_camera_of_patients_with_very_different_numbers_of_images_is_no_shortcut() -> None:
+    found = [one for seed in range(25) for one in shortcuts(*table_of(uneven(200, 1.5, seed)))
+             if one["feature"] == "camera"]
+    assert not any(one["flagged"] for one in found)
+    assert sum(not one["low"] <= 0.5 <= one["high"] for one in found) <= 3  # one in twenty, and a few by chance
 
 
 @given(units=st.lists(st.tuples(st.integers(0, 30), st.integers(0, 2)), min_size=1, max_size=80))

@@ -107,7 +107,8 @@ def _scores(levels: Levels, counts: np.ndarray) -> np.ndarray:
 
 
 def _found(
-    feature: Feature, aurocs: np.ndarray, sides: dict[int, tuple[float, float]], classes: list[str], looks: int, images: int
+    feature: Feature, aurocs: np.ndarray, sides: dict[int, tuple[float, float]], classes: list[str], looks: int,
+    images: int,
 ) -> dict[str, Any]:
     """The entry of reports/audit.json of one feature, of the class with the highest lower limit."""
     level = 1 - ERROR / len(sides)
