@@ -6,6 +6,15 @@ Input number i is made from i alone, so `python -m benchmarks.fuzz 1 <i>` repeat
 facts, rows, members, a reason, or a UserError of one line. Anything else is a failure, printed with its number: another
 exception, a process that died, more than 5 s, memory beyond 1 GiB, a file opened for writing or a folder made outside
 the store of archives. Ends with exit code 1 if there is any. Needs Linux.
+
+Printed last:
+
+    n = 100000 inputs from 0, seed 0, 253 s, 2 cores
+    image     50137  slowest   319 ms  10779 accepted, 39358 rejected
+    archive   19776  slowest    64 ms  13017 UserError, 6759 unpacked
+    table     25173  slowest   154 ms  17187 UserError, 7986 read
+    array      4914  slowest    23 ms  4497 UserError, 417 read
+    0 failures
 """
 
 import multiprocessing
