@@ -122,6 +122,12 @@ CASES: dict[str, Case] = {
         per_class("pictures/all/", "normal", "amd"), [{"images": "pictures/all"}], {"amd": 4, "normal": 4},
         section={"positive": "amd", "splits": None},
     ),
+    "endings of JPEGs": Case(
+        images(*(f"{label}/{n}{end}" for label in "ab" for n, end in enumerate((".jfif", ".jpe", ".JIF")))),
+        [FOLDERS], {"a": 3, "b": 3}),
+    "photographs of which Fovea does not read some": Case(
+        {**per_class("", "a", "b"), **images("a/5.heic", "notes.pdf")}, [FOLDERS], {"a": 4, "b": 4},
+        says=("2 other files: 1 .heic, 1 .pdf", "1 not usable: unsupported: .heic, such as a/5.heic")),
     "folders in Chinese": Case(per_class("", "正常", "病变"), [FOLDERS], {"正常": 4, "病变": 4}),
     "folders in Arabic": Case(per_class("", "طبيعي", "مرض"), [FOLDERS], {"طبيعي": 4, "مرض": 4}),
     "folders with blanks": Case(per_class("", "no DR", "mild DR"), [FOLDERS], {"mild DR": 4, "no DR": 4}),
@@ -385,6 +391,7 @@ CASES: dict[str, Case] = {
 }  # fmt: skip
 
 Broken = tuple[Files, tuple[str, ...]]
+TITLE = "labels.csv, line 1 looks like a title, not like a header: delete the lines above the header"
 BROKEN: dict[str, Broken] = {
     "nothing": ({"readme.md": "x"}, ("0 images", "Expected is one of")),
     "images without labels": (images(*numbered("IMG_{}.jpg", 5)), ("5 images", "IMG_1.jpg", "Expected is one of")),
@@ -392,6 +399,23 @@ BROKEN: dict[str, Broken] = {
     "patients without classes": (per_class("", "patient1", "patient2"), ("8 images",)),
     "a table whose images are elsewhere": (
         {"labels.csv": table(NAMES, GRADES)}, ("labels.csv", "none of its columns names an image")),
+    "a title above the header": (
+        {**IN_IMAGES, "labels.csv": f"Retina study 2023\n\n{table(NAMES, GRADES)}"}, (TITLE,)),
+    "a title with commas": (
+        {**IN_IMAGES, "labels.csv": f"\nRetina study,2023\n{table(NAMES, GRADES)}"}, ("labels.csv, line 2 looks",)),
+    "a title above semicolons": (
+        {**IN_IMAGES, "labels.csv": f"Retina, 2023\n{table(NAMES, GRADES).replace(',', ';')}"}, (TITLE,)),
+    "a title in a workbook": (
+        {**IN_IMAGES, "labels.xlsx": workbook(f"Retina study 2023\n\n{table(NAMES, GRADES)}")},
+        ("labels.xlsx, line 1 looks like a title",)),
+    "a title as wide as the workbook": (
+        {**IN_IMAGES, "labels.xlsx": workbook(f"Retina study 2023,,\n{table(NAMES, GRADES, eye=['x', 'y'])}")},
+        ("labels.xlsx, line 1 looks like a title",)),
+    "a header that names too few columns": (
+        {**IN_IMAGES, "labels.csv": table(GRADES * 4, NAMES, "grade")}, ("line 1 names 1 columns",)),
+    "photographs that Fovea does not read": (
+        images(*numbered("a/{}.heic", 8), *numbered("b/{}.JP2", 4), "c.txt", ".d.heic"),
+        ("12 other files: 8 .heic, 4 .jp2, which Fovea does not read",)),
     "columns separated by blanks": (
         {**IN_IMAGES, "train.txt": "\n".join(f"{name} 0" for name in NAMES)}, ("separated by blanks",)),
     "a table of one class": ({**IN_IMAGES, "labels.csv": table(NAMES, ["0"])}, ("no column of labels",)),

@@ -12,6 +12,7 @@ from fovea.ingest.tables import read_rows
 from fovea.inspect.columns import Names, Roles, find_names, find_roles, has_header, in_more_folders, locate
 from fovea.inspect.listing import Listing, address
 from fovea.inspect.reading import Reading
+from fovea.inspect.titles import has_title
 from fovea.inspect.words import part_of
 from fovea.params.dataset import NAMED_COLUMNS
 
@@ -22,6 +23,7 @@ class Rows:
 
     file: str
     cells: list[list[str]]
+    first: int = 1  # line of the first of them
 
 
 def read_all(listing: Listing) -> tuple[list[Rows], list[str]]:
@@ -30,8 +32,8 @@ def read_all(listing: Listing) -> tuple[list[Rows], list[str]]:
     for file in listing.tables:
         try:
             path = locate_file(listing.root, address(file))
-            rows = [cells for _, cells in read_rows(path, "table", Path(address(file))) if cells]
-            tables.append(Rows(file, rows))
+            rows = [row for row in read_rows(path, "table", Path(address(file))) if row[1]]
+            tables.append(Rows(file, [cells for _, cells in rows], rows[0][0]))
         except UserError as error:
             faults.append(f"not read: {str(error).removeprefix('table: ')}")
     return tables, faults
@@ -39,6 +41,9 @@ def read_all(listing: Listing) -> tuple[list[Rows], list[str]]:
 
 def read_table(table: Rows, listing: Listing) -> tuple[list[Reading], list[str]]:
     """One reading for each column that may be the label; and notes, such as that its images are not there."""
+    if has_title(table.file, table.cells, listing):
+        return [], [f"{table.file}, line {table.first} looks like a title, not like a header: delete the lines above "
+                    "the header"]
     if max(map(len, table.cells)) < 2:
         return [], _blanks(table, listing)
     names = find_names(table.cells, listing, part_of(posixpath.basename(table.file)))
@@ -48,6 +53,11 @@ def read_table(table: Rows, listing: Listing) -> tuple[list[Reading], list[str]]
     header, body = (table.cells[0], table.cells[1:]) if headed else (None, table.cells)
     if not body:
         return [], [f"{table.file}: a header and no rows"]
+    if header:
+        body = [row[: len(header)] for row in body]  # params.yaml cannot name a column that the header does not
+        if names.column >= len(header):
+            return [], [f"{table.file}, line {table.first} names {len(header)} columns, and the images stand in column "
+                        f"{names.column + 1}: name every column there"]
     roles = find_roles(header, body, names.column)
     names, images = _found(body, names, listing)
     if not images:
