@@ -84,8 +84,11 @@ def arrays(**counts: int) -> bytes:
     return buffer.getvalue()
 
 
-def workbook(text: str) -> bytes:
+def workbook(text: str, *more: str) -> bytes:
+    """An XLSX with the sheets Sheet and `more`."""
     book, buffer = openpyxl.Workbook(), io.BytesIO()
+    for title in more:
+        book.create_sheet(title)
     for line in text.splitlines():
         book.worksheets[0].append(line.split(","))
     book.save(buffer)
@@ -294,6 +297,9 @@ CASES: dict[str, Case] = {
         {**IN_IMAGES, "labels.tsv": table(NAMES, GRADES).replace(",", "\t")}, [{"file": "labels.tsv"}], THIRDS,
     ),
     "XLSX": Case({**IN_IMAGES, "labels.xlsx": workbook(table(NAMES, GRADES))}, [{"file": "labels.xlsx"}], THIRDS),
+    "XLSX with several sheets": Case(
+        {**IN_IMAGES, "labels.xlsx": workbook(table(NAMES, GRADES), "Notes", "Old")}, [{"file": "labels.xlsx"}], THIRDS,
+        says=("labels.xlsx has the sheets Sheet, Notes, Old: the first is read",)),
     "paths in the table": Case(
         {**IN_IMAGES, "labels.csv": table([f"images/{name}" for name in NAMES], GRADES)}, [{"images": ""}], THIRDS,
     ),
@@ -398,7 +404,30 @@ BROKEN: dict[str, Broken] = {
     "one class": (per_class("", "normal"), ("4 images in normal 4",)),
     "patients without classes": (per_class("", "patient1", "patient2"), ("8 images",)),
     "a table whose images are elsewhere": (
-        {"labels.csv": table(NAMES, GRADES)}, ("labels.csv", "none of its columns names an image")),
+        {"labels.csv": table(NAMES, GRADES)},
+        ("labels.csv", "none of its columns names an image that is there; column image has 001.jpg, which is no file")),
+    "paths of another computer": (
+        {**IN_IMAGES, "labels.csv": table([f"C:\\x\\images\\{name}" for name in NAMES], GRADES, "path,grade")},
+        (r"column path has C:\x\images\001.jpg; a file 001.jpg lies in images: remove the folders",)),
+    "folders that are not there": (
+        {**IN_IMAGES, "labels.csv": table([f"/home/me/{name}" for name in NAMES], GRADES)},
+        ("column image has /home/me/001.jpg; a file 001.jpg lies in images",)),
+    "names in upper case": (
+        {**images(*(f"eye_{name}" for name in NAMES)), "l.csv": table([f"EYE_{name}" for name in NAMES], GRADES)},
+        ("column image has EYE_001.jpg, the file is eye_001.jpg: upper and lower case",)),
+    "accents of another system": (
+        {**images(*numbered("e\u0301_{}.jpg", 12)), "l.csv": table(numbered("\u00e9_{}.jpg", 12), GRADES)},
+        ("column image has \u00e9_1.jpg, the file is e\u0301_1.jpg: the two write their accents",)),
+    "numbers without their zeros": (
+        {**images(*numbered("{:04d}.jpg", 12)), "l.csv": table(numbered("{}", 12), GRADES, "id,grade")},
+        ("column id has 1, the file is 0001.jpg: write the zeros in front",)),
+    "names with another ending": (
+        {**IN_IMAGES, "l.csv": table([f"{stem}.png" for stem in STEMS], GRADES, "foo,grade")},
+        ("column 1 has 001.png, the file is 001.jpg: the endings",)),
+    "a list of names in upper case": (
+        {**images(*numbered("e{}.jpg", 12)), "names.txt": "\n".join(numbered("E{}.jpg", 12)),
+         "labels.txt": "0\n1\n" * 6},
+        ("names.txt: column 1 has E1.jpg, the file is e1.jpg",)),
     "a title above the header": (
         {**IN_IMAGES, "labels.csv": f"Retina study 2023\n\n{table(NAMES, GRADES)}"}, (TITLE,)),
     "a title with commas": (
@@ -421,6 +450,9 @@ BROKEN: dict[str, Broken] = {
     "a table of one class": ({**IN_IMAGES, "labels.csv": table(NAMES, ["0"])}, ("no column of labels",)),
     "a damaged table": ({**IN_IMAGES, "labels.csv": b"image,level\n\xff\xfe,1\n"}, ("not read: labels.csv", "UTF-8")),
     "a damaged workbook": ({**IN_IMAGES, "labels.xlsx": b"nonsense"}, ("not read: labels.xlsx",)),
+    "a workbook whose first sheet is empty": (
+        {**IN_IMAGES, "labels.xlsx": workbook("", "Labels")},
+        ("labels.xlsx is empty", "labels.xlsx has the sheets Sheet, Labels: the first is read")),
     "a damaged archive": ({"a.zip": b"nonsense"}, ("archives: a.zip", "is damaged")),
     "damaged arrays": ({"a.npz": b"nonsense"}, ("arrays: a.npz",)),
 }  # fmt: skip

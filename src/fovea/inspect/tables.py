@@ -8,9 +8,10 @@ from typing import Any
 
 from fovea.errors import UserError
 from fovea.ingest.address import locate as locate_file
-from fovea.ingest.tables import read_rows
+from fovea.ingest.tables import read_rows, sheet_names
 from fovea.inspect.columns import Names, Roles, find_names, find_roles, has_header, in_more_folders, locate
 from fovea.inspect.listing import Listing, address
+from fovea.inspect.nearest import example, nearest
 from fovea.inspect.reading import Reading
 from fovea.inspect.titles import has_title
 from fovea.inspect.words import part_of
@@ -27,15 +28,17 @@ class Rows:
 
 
 def read_all(listing: Listing) -> tuple[list[Rows], list[str]]:
-    """The tables that can be read, and a line about each other one."""
+    """The tables that can be read, and a line about each other one, and about sheets that are not read."""
     tables, faults = [], []
     for file in listing.tables:
+        path = locate_file(listing.root, address(file))
         try:
-            path = locate_file(listing.root, address(file))
             rows = [row for row in read_rows(path, "table", Path(address(file))) if row[1]]
             tables.append(Rows(file, [cells for _, cells in rows], rows[0][0]))
         except UserError as error:
             faults.append(f"not read: {str(error).removeprefix('table: ')}")
+        if len(sheets := sheet_names(path)) > 1:
+            faults.append(f"{file} has the sheets {', '.join(sheets)}: the first is read")
     return tables, faults
 
 
@@ -48,7 +51,8 @@ def read_table(table: Rows, listing: Listing) -> tuple[list[Reading], list[str]]
         return [], _blanks(table, listing)
     names = find_names(table.cells, listing, part_of(posixpath.basename(table.file)))
     if names is None:
-        return [], [f"{table.file}: {len(table.cells)} lines, none of its columns names an image that is there"]
+        said = nearest(table.cells, listing) or f"{example(table.cells)}, which is no file"
+        return [], [f"{table.file}: {len(table.cells)} lines, none of its columns names an image that is there; {said}"]
     headed = table.file.lower().endswith(NAMED_COLUMNS) or has_header(table.cells, names, listing)
     header, body = (table.cells[0], table.cells[1:]) if headed else (None, table.cells)
     if not body:
@@ -71,11 +75,14 @@ def read_table(table: Rows, listing: Listing) -> tuple[list[Reading], list[str]]
 
 
 def _blanks(table: Rows, listing: Listing) -> list[str]:
-    """A line about `a.jpg 0`: a blank may stand in a name, so ingest takes none for the end of one."""
+    """A line about `a.jpg 0`: a blank may stand in a name, so ingest takes none for the end of one. Of a list of names
+    that are nearly those of images, what is wrong with them.
+    """
     first = table.cells[0][0].rsplit(maxsplit=1) if table.cells[0] else []
     if len(first) == 2 and locate(first[0], listing):
         return [f"{table.file}: its columns are separated by blanks; write commas or tabs instead"]
-    return []
+    near = None if find_names(table.cells, listing, None) else nearest(table.cells, listing)
+    return [f"{table.file}: {near}"] if near else []
 
 
 def _found(body: list[list[str]], names: Names, listing: Listing) -> tuple[Names, frozenset[str]]:
