@@ -155,6 +155,11 @@ CASES: dict[str, Case] = {
         [{"images": "test/images", "split": "test"}, {"images": "train/images", "split": "train"}],
         {"a": 8, "b": 8}, parts={"train": 8, "test": 8},
     ),
+    "classes that one part lacks": Case(
+        per_class("train/", "a", "b", "c") | per_class("test/", "a", "b", "d"), [{"split_folders": True}],
+        {"a": 8, "b": 8, "c": 4, "d": 4}, parts={"train": 12, "test": 12},
+        says=("classes only in train, and never tested: c", "classes only in test, and never learnt: d"),
+    ),
     "parts in Chinese": Case(
         per_class("训练集/", "正常", "病变") | per_class("测试集/", "正常", "病变"), [{"split_folders": True}],
         {"正常": 8, "病变": 8}, parts={"train": 8, "test": 8},
