@@ -48,6 +48,7 @@ def parquet(text: str) -> bytes:
 
 
 def write(root: Path, files: Files) -> Path:
+    root.mkdir(parents=True, exist_ok=True)
     for name, content in files.items():
         path = root / name
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -404,13 +405,15 @@ CASES: dict[str, Case] = {
 Broken = tuple[Files, tuple[str, ...]]
 TITLE = "labels.csv, line 1 looks like a title, not like a header: delete the lines above the header"
 BROKEN: dict[str, Broken] = {
-    "nothing": ({"readme.md": "x"}, ("0 images", "Expected is one of")),
+    "an empty folder": ({}, ("No layout fits. The folder is empty.", "0 images")),
+    "nothing": ({"readme.md": "x"}, ("There are no images.", "0 images", "Expected is one of")),
     "images without labels": (images(*numbered("IMG_{}.jpg", 5)), ("5 images", "IMG_1.jpg", "Expected is one of")),
-    "one class": (per_class("", "normal"), ("4 images in normal 4",)),
+    "one class": (per_class("", "normal"), ("All images lie in one folder, normal, so they", "4 images in normal 4")),
     "patients without classes": (per_class("", "patient1", "patient2"), ("8 images",)),
     "a table whose images are elsewhere": (
         {"labels.csv": table(NAMES, GRADES)},
-        ("labels.csv", "none of its columns names an image that is there; column image has 001.jpg, which is no file")),
+        ("There are tables but no images: name the folder that holds both.", "labels.csv",
+         "none of its columns names an image that is there; column image has 001.jpg, which is no file")),
     "paths of another computer": (
         {**IN_IMAGES, "labels.csv": table([f"C:\\x\\images\\{name}" for name in NAMES], GRADES, "path,grade")},
         (r"column path has C:\x\images\001.jpg; a file 001.jpg lies in images: remove the folders",)),
@@ -452,7 +455,9 @@ BROKEN: dict[str, Broken] = {
         ("12 other files: 8 .heic, 4 .jp2, which Fovea does not read",)),
     "columns separated by blanks": (
         {**IN_IMAGES, "train.txt": "\n".join(f"{name} 0" for name in NAMES)}, ("separated by blanks",)),
-    "a table of one class": ({**IN_IMAGES, "labels.csv": table(NAMES, ["0"])}, ("no column of labels",)),
+    "a table of one class": (
+        {**IN_IMAGES, "labels.csv": table(NAMES, ["0"])}, ("labels.csv: all images have one class only, 0 in level",)),
+    "a table without labels": ({**IN_IMAGES, "labels.csv": table(NAMES, ["0"], "image,foo")}, ("no column of labels",)),
     "a damaged table": ({**IN_IMAGES, "labels.csv": b"image,level\n\xff\xfe,1\n"}, ("not read: labels.csv", "UTF-8")),
     "a damaged workbook": ({**IN_IMAGES, "labels.xlsx": b"nonsense"}, ("not read: labels.xlsx",)),
     "a workbook whose first sheet is empty": (

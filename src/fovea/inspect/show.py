@@ -64,7 +64,23 @@ def nothing_fits(listing: Listing, notes: Iterable[str]) -> str:
     seen += [f"{what}: {', '.join(names[:SHOWN])}" for what, names in files.items() if names]
     if listing.images:
         seen.append(f"names such as {', '.join(listing.images[:3])}")
-    return "\n".join(["No layout fits. Seen:", *(f"  {line}" for line in [*seen, *notes]), EXPECTED])
+    return "\n".join([_first_line(listing), *(f"  {line}" for line in [*seen, *notes]), EXPECTED])
+
+
+def _first_line(listing: Listing) -> str:
+    """The likeliest reason, in words."""
+    folders = list(listing.tree.here)
+    if listing.images and len(folders) == 1 and folders[0] and not listing.tables:
+        reason = f"All images lie in one folder, {folders[0]}, so they would have one class only. "
+    elif listing.images:
+        reason = ""
+    elif listing.tables:
+        reason = "There are tables but no images: name the folder that holds both. "
+    elif not any(listing.root.iterdir()):
+        reason = "The folder is empty. "
+    else:
+        reason = "" if listing.arrays or listing.archives else "There are no images. "
+    return f"No layout fits. {reason}Seen:"
 
 
 def _of_part(part: str | None) -> str:

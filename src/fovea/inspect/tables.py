@@ -9,7 +9,16 @@ from typing import Any
 from fovea.errors import UserError
 from fovea.ingest.address import locate as locate_file
 from fovea.ingest.tables import read_rows, sheet_names
-from fovea.inspect.columns import Names, Roles, find_names, find_roles, has_header, in_more_folders, locate
+from fovea.inspect.columns import (
+    Names,
+    Roles,
+    find_names,
+    find_roles,
+    has_header,
+    in_more_folders,
+    locate,
+    of_one_class,
+)
 from fovea.inspect.listing import Listing, address
 from fovea.inspect.nearest import example, nearest
 from fovea.inspect.reading import Reading
@@ -67,6 +76,8 @@ def read_table(table: Rows, listing: Listing) -> tuple[list[Reading], list[str]]
     if not images:
         return [], []
     if not roles.labels:
+        if header and (same := of_one_class(header, body)):
+            return [], [f"{table.file}: all images have one class only, {same}"]
         more = "" if roles.group is None or header is None else (
             f"; its {header[roles.group]} could be the group, as a column beside the labels")
         return [], [f"{table.file} names {len(images)} images but has no column of labels{more}"]
@@ -167,8 +178,8 @@ def _added(extension: str | None) -> str:
 
 def read_lists(tables: list[Rows], listing: Listing) -> list[Reading]:
     """Pairs of files with one value a line and as many lines: names of images in one, few labels in another."""
-    plain = [table for table in tables if not table.file.lower().endswith(NAMED_COLUMNS)]
-    single = [table for table in plain if max(map(len, table.cells)) == 1]
+    lines = [table for table in tables if not table.file.lower().endswith(NAMED_COLUMNS)]
+    single = [table for table in lines if max(map(len, table.cells)) == 1]
     found = {table.file: find_names(table.cells, listing, part_of(table.file)) for table in single}
     named = {file: names for file, names in found.items() if names and names.hits > 1}
     readings = []
