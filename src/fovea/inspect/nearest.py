@@ -38,9 +38,9 @@ def nearest(rows: list[list[str]], listing: Listing) -> str | None:
     """`column path has C:\\images\\a.jpg; a file a.jpg lies in images: ...`; None if no cell nearly names an image.
     Columns whose values recur are not looked at: a label 1 is not the name of 0001.jpg.
     """
-    columns = {column: [row[column] for row in rows[:SAMPLE] if column < len(row) and row[column]]
-               for column in _likeliest(rows)}  # fmt: skip
-    columns = {_title(rows, i): values for i, values in columns.items() if len(set(values)) > 0.5 * len(values)}
+    cells = {_title(rows, column): [row[column] for row in rows[:SAMPLE] if column < len(row) and row[column]]
+             for column in _likeliest(rows)}  # fmt: skip
+    columns = {title: values for title, values in cells.items() if len(set(values)) > 0.5 * len(values)}
     return _with_folders(columns, listing) or _nearly(columns, listing)
 
 
