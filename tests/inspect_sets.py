@@ -48,6 +48,7 @@ def parquet(text: str) -> bytes:
 
 
 def write(root: Path, files: Files) -> Path:
+    root.mkdir(parents=True, exist_ok=True)
     for name, content in files.items():
         path = root / name
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -84,8 +85,11 @@ def arrays(**counts: int) -> bytes:
     return buffer.getvalue()
 
 
-def workbook(text: str) -> bytes:
+def workbook(text: str, *more: str) -> bytes:
+    """An XLSX with the sheets Sheet and `more`."""
     book, buffer = openpyxl.Workbook(), io.BytesIO()
+    for title in more:
+        book.create_sheet(title)
     for line in text.splitlines():
         book.worksheets[0].append(line.split(","))
     book.save(buffer)
@@ -122,6 +126,12 @@ CASES: dict[str, Case] = {
         per_class("pictures/all/", "normal", "amd"), [{"images": "pictures/all"}], {"amd": 4, "normal": 4},
         section={"positive": "amd", "splits": None},
     ),
+    "endings of JPEGs": Case(
+        images(*(f"{label}/{n}{end}" for label in "ab" for n, end in enumerate((".jfif", ".jpe", ".JIF")))),
+        [FOLDERS], {"a": 3, "b": 3}),
+    "photographs of which Fovea does not read some": Case(
+        {**per_class("", "a", "b"), **images("a/5.heic", "notes.pdf")}, [FOLDERS], {"a": 4, "b": 4},
+        says=("2 other files: 1 .heic, 1 .pdf", "1 not usable: unsupported: .heic, such as a/5.heic")),
     "folders in Chinese": Case(per_class("", "正常", "病变"), [FOLDERS], {"正常": 4, "病变": 4}),
     "folders in Arabic": Case(per_class("", "طبيعي", "مرض"), [FOLDERS], {"طبيعي": 4, "مرض": 4}),
     "folders with blanks": Case(per_class("", "no DR", "mild DR"), [FOLDERS], {"mild DR": 4, "no DR": 4}),
@@ -145,6 +155,11 @@ CASES: dict[str, Case] = {
         per_class("train/images/", "a", "b") | per_class("test/images/", "a", "b"),
         [{"images": "test/images", "split": "test"}, {"images": "train/images", "split": "train"}],
         {"a": 8, "b": 8}, parts={"train": 8, "test": 8},
+    ),
+    "classes that one part lacks": Case(
+        per_class("train/", "a", "b", "c") | per_class("test/", "a", "b", "d"), [{"split_folders": True}],
+        {"a": 8, "b": 8, "c": 4, "d": 4}, parts={"train": 12, "test": 12},
+        says=("classes only in train, and never tested: c", "classes only in test, and never learnt: d"),
     ),
     "parts in Chinese": Case(
         per_class("训练集/", "正常", "病变") | per_class("测试集/", "正常", "病变"), [{"split_folders": True}],
@@ -288,6 +303,9 @@ CASES: dict[str, Case] = {
         {**IN_IMAGES, "labels.tsv": table(NAMES, GRADES).replace(",", "\t")}, [{"file": "labels.tsv"}], THIRDS,
     ),
     "XLSX": Case({**IN_IMAGES, "labels.xlsx": workbook(table(NAMES, GRADES))}, [{"file": "labels.xlsx"}], THIRDS),
+    "XLSX with several sheets": Case(
+        {**IN_IMAGES, "labels.xlsx": workbook(table(NAMES, GRADES), "Notes", "Old")}, [{"file": "labels.xlsx"}], THIRDS,
+        says=("labels.xlsx has the sheets Sheet, Notes, Old: the first is read",)),
     "paths in the table": Case(
         {**IN_IMAGES, "labels.csv": table([f"images/{name}" for name in NAMES], GRADES)}, [{"images": ""}], THIRDS,
     ),
@@ -385,18 +403,66 @@ CASES: dict[str, Case] = {
 }  # fmt: skip
 
 Broken = tuple[Files, tuple[str, ...]]
+TITLE = "labels.csv, line 1 looks like a title, not like a header: delete the lines above the header"
 BROKEN: dict[str, Broken] = {
-    "nothing": ({"readme.md": "x"}, ("0 images", "Expected is one of")),
+    "an empty folder": ({}, ("No layout fits. The folder is empty.", "0 images")),
+    "nothing": ({"readme.md": "x"}, ("There are no images.", "0 images", "Expected is one of")),
     "images without labels": (images(*numbered("IMG_{}.jpg", 5)), ("5 images", "IMG_1.jpg", "Expected is one of")),
-    "one class": (per_class("", "normal"), ("4 images in normal 4",)),
+    "one class": (per_class("", "normal"), ("All images lie in one folder, normal, so they", "4 images in normal 4")),
     "patients without classes": (per_class("", "patient1", "patient2"), ("8 images",)),
     "a table whose images are elsewhere": (
-        {"labels.csv": table(NAMES, GRADES)}, ("labels.csv", "none of its columns names an image")),
+        {"labels.csv": table(NAMES, GRADES)},
+        ("There are tables but no images: name the folder that holds both.", "labels.csv",
+         "none of its columns names an image that is there; column image has 001.jpg, which is no file")),
+    "paths of another computer": (
+        {**IN_IMAGES, "labels.csv": table([f"C:\\x\\images\\{name}" for name in NAMES], GRADES, "path,grade")},
+        (r"column path has C:\x\images\001.jpg; a file 001.jpg lies in images: remove the folders",)),
+    "folders that are not there": (
+        {**IN_IMAGES, "labels.csv": table([f"/home/me/{name}" for name in NAMES], GRADES)},
+        ("column image has /home/me/001.jpg; a file 001.jpg lies in images",)),
+    "names in upper case": (
+        {**images(*(f"eye_{name}" for name in NAMES)), "l.csv": table([f"EYE_{name}" for name in NAMES], GRADES)},
+        ("column image has EYE_001.jpg, the file is eye_001.jpg: upper and lower case",)),
+    "accents of another system": (
+        {**images(*numbered("e\u0301_{}.jpg", 12)), "l.csv": table(numbered("\u00e9_{}.jpg", 12), GRADES)},
+        ("column image has \u00e9_1.jpg, the file is e\u0301_1.jpg: the two write their accents",)),
+    "numbers without their zeros": (
+        {**images(*numbered("{:04d}.jpg", 12)), "l.csv": table(numbered("{}", 12), GRADES, "id,grade")},
+        ("column id has 1, the file is 0001.jpg: write the zeros in front",)),
+    "names with another ending": (
+        {**IN_IMAGES, "l.csv": table([f"{stem}.png" for stem in STEMS], GRADES, "foo,grade")},
+        ("column 1 has 001.png, the file is 001.jpg: the endings",)),
+    "a list of names in upper case": (
+        {**images(*numbered("e{}.jpg", 12)), "names.txt": "\n".join(numbered("E{}.jpg", 12)),
+         "labels.txt": "0\n1\n" * 6},
+        ("names.txt: column 1 has E1.jpg, the file is e1.jpg",)),
+    "a title above the header": (
+        {**IN_IMAGES, "labels.csv": f"Retina study 2023\n\n{table(NAMES, GRADES)}"}, (TITLE,)),
+    "a title with commas": (
+        {**IN_IMAGES, "labels.csv": f"\nRetina study,2023\n{table(NAMES, GRADES)}"}, ("labels.csv, line 2 looks",)),
+    "a title above semicolons": (
+        {**IN_IMAGES, "labels.csv": f"Retina, 2023\n{table(NAMES, GRADES).replace(',', ';')}"}, (TITLE,)),
+    "a title in a workbook": (
+        {**IN_IMAGES, "labels.xlsx": workbook(f"Retina study 2023\n\n{table(NAMES, GRADES)}")},
+        ("labels.xlsx, line 1 looks like a title",)),
+    "a title as wide as the workbook": (
+        {**IN_IMAGES, "labels.xlsx": workbook(f"Retina study 2023,,\n{table(NAMES, GRADES, eye=['x', 'y'])}")},
+        ("labels.xlsx, line 1 looks like a title",)),
+    "a header that names too few columns": (
+        {**IN_IMAGES, "labels.csv": table(GRADES * 4, NAMES, "grade")}, ("line 1 names 1 columns",)),
+    "photographs that Fovea does not read": (
+        images(*numbered("a/{}.heic", 8), *numbered("b/{}.JP2", 4), "c.txt", ".d.heic"),
+        ("12 other files: 8 .heic, 4 .jp2, which Fovea does not read",)),
     "columns separated by blanks": (
         {**IN_IMAGES, "train.txt": "\n".join(f"{name} 0" for name in NAMES)}, ("separated by blanks",)),
-    "a table of one class": ({**IN_IMAGES, "labels.csv": table(NAMES, ["0"])}, ("no column of labels",)),
+    "a table of one class": (
+        {**IN_IMAGES, "labels.csv": table(NAMES, ["0"])}, ("labels.csv: all images have one class only, 0 in level",)),
+    "a table without labels": ({**IN_IMAGES, "labels.csv": table(NAMES, ["0"], "image,foo")}, ("no column of labels",)),
     "a damaged table": ({**IN_IMAGES, "labels.csv": b"image,level\n\xff\xfe,1\n"}, ("not read: labels.csv", "UTF-8")),
     "a damaged workbook": ({**IN_IMAGES, "labels.xlsx": b"nonsense"}, ("not read: labels.xlsx",)),
+    "a workbook whose first sheet is empty": (
+        {**IN_IMAGES, "labels.xlsx": workbook("", "Labels")},
+        ("labels.xlsx is empty", "labels.xlsx has the sheets Sheet, Labels: the first is read")),
     "a damaged archive": ({"a.zip": b"nonsense"}, ("archives: a.zip", "is damaged")),
     "damaged arrays": ({"a.npz": b"nonsense"}, ("arrays: a.npz",)),
 }  # fmt: skip

@@ -61,6 +61,28 @@ def test_folders_skip_hidden_and_other_files(tmp_path: Path) -> None:
     assert len(manifest) == 2 and rejected.empty
 
 
+PICTURES = ("a.heic", "deep/b.NEF", "c.svg")
+
+
+def test_pictures_that_are_not_supported_are_rejected_by_every_layout(tmp_path: Path) -> None:
+    write_images(tmp_path, "cat/a.jpg", "dog/b.jpg", *(f"cat/{name}" for name in PICTURES), "cat/.d.heic")
+    rows = "image,level\ncat/a.jpg,0\ndog/b.jpg,1\ncat/a.heic,1\n"
+    (tmp_path / "labels.csv").write_text(rows)
+    wanted = {"cat/a.heic": "unsupported: .heic", "cat/deep/b.NEF": "unsupported: .nef",
+              "cat/c.svg": "unsupported: .svg"}  # fmt: skip
+    pattern = {"layout": "pattern", "images": "", "pattern": "(?P<label>[ab])", "split": None}
+    for source in (FOLDERS, pattern, {**TABLE, "images": ""}):
+        manifest, rejected = ingest(tmp_path, source)
+        assert list(manifest["image"]) == ["cat/a.jpg", "dog/b.jpg"]
+        assert reasons_of(rejected) == wanted
+
+
+def test_other_endings_of_jpegs_are_images(tmp_path: Path) -> None:
+    write_images(tmp_path, "cat/a.jfif", "cat/b.JPE", "dog/c.jif")
+    manifest, rejected = ingest(tmp_path, FOLDERS)
+    assert len(manifest) == 3 and set(manifest["format"]) == {"jpeg"} and rejected.empty
+
+
 def test_image_outside_any_class_folder_is_rejected(tmp_path: Path) -> None:
     write_images(tmp_path, "cat/a.jpg", "dog/b.jpg", "c.jpg")
     _, rejected = ingest(tmp_path, FOLDERS)

@@ -2,13 +2,16 @@
 
 import os
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from fovea.inspect.command import Wish, inspect, listing_of
 from fovea.inspect.find import Found, find
-from tests.inspect_sets import AMBIGUOUS, BROKEN, CASES, PACKED, Case, Files, write
+from tests.inspect_sets import AMBIGUOUS, BROKEN, CASES, PACKED, Case, Files, images, numbered, write
 
 
 def found_in(path: Path, labels: str | None = None) -> Found:
@@ -45,6 +48,18 @@ def test_the_layout_is_found(tmp_path: Path, case: Case, capsys: pytest.CaptureF
     output = capsys.readouterr().out
     for part in case.says:
         assert part in output
+
+
+CELLS = st.sampled_from(["", "a", "1.jpg", "1", "images/2.jpg", "image", "level", "0", "x y", "train", "Study 2023"])
+
+
+@given(st.lists(st.lists(CELLS, max_size=4), max_size=8), st.sampled_from(",;\t"))
+def test_no_table_ends_the_command(rows: list[list[str]], mark: str) -> None:
+    with TemporaryDirectory() as folder:
+        text = "\n".join(mark.join(row) for row in rows)
+        path = write(Path(folder), {**images(*numbered("images/{}.jpg", 4)), "labels.csv": text})
+        for layout in found_in(path).layouts:
+            assert len(layout.counts("label")) > 1
 
 
 def test_what_ingest_would_reject_is_not_counted(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -167,7 +167,8 @@ WRONG: dict[str, tuple[list[str], str]] = {
     "the demo's name": (["{eyes}", "--name", "demo"], "--name demo"),
     "no such layout": (["{eyes}", "--layout", "3"], "--layout 3: there is 1"),
     "no such label": (["{eyes}", "--labels", "normal=0,sick=1"], "--labels: sick: no such label; found were amd,"),
-    "labels without a class": (["{eyes}", "--labels", "normal"], "--labels: say it as"),
+    "labels without a class": (["{eyes}", "--labels", "normal"], "--labels: normal: write label=class"),
+    "labels with a blank for a sign": (["{eyes}", "--labels", "0 normal"], "--labels: 0 normal: write label=class"),
     "the project's own folder": ([".", "--write"], "holds this project"),
     "no params.yaml": (["{eyes}", "--write", "--params", "other.yaml"], "other.yaml: not found"),
 }
@@ -202,6 +203,15 @@ def test_sources_with_other_names_for_the_classes_are_asked_about(project: Path,
     section = read_sections("params.yaml")["dataset"]
     assert section["labels"] == {"H": "0", "N": "0", "P": "1"} and section["classes"] == ["0", "1"]
     assert section["splits"] == {"train": "train", "val": "test"} and section["positive"] == "1"
+
+
+def test_labels_that_are_left_out_are_asked_for(project: Path, tmp_path: Path) -> None:
+    write_myopia(tmp_path / "myopia", per_class=4)
+    code, output = call(tmp_path / "myopia", "--write", "--labels", "H=0,N=0")
+    assert code == 1
+    assert output.splitlines()[-1].startswith("error: --labels: 1, P: say their classes too, with 1=...,P=...")
+    assert not list((project / "data/raw").iterdir())
+    assert call(tmp_path / "myopia", "--labels", "H=0,N=0,P=P,1=P")[0] == 0
 
 
 def test_too_many_unusable_files_are_said_before_ingest_stops(project: Path, tmp_path: Path) -> None:

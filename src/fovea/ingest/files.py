@@ -8,11 +8,14 @@ from pathlib import Path
 
 from fovea.ingest.address import inside, place_of, split_address
 
-IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".tif", ".tiff", ".webp", ".bmp", ".gif", ".dcm", ".dicom")
+IMAGE_SUFFIXES = (".jpg", ".jpeg", ".jpe", ".jfif", ".jif", ".png", ".tif", ".tiff", ".webp", ".bmp", ".gif", ".dcm",
+                  ".dicom")  # fmt: skip
+UNSUPPORTED = (".heic", ".heif", ".jp2", ".j2k", ".avif", ".nef", ".cr2", ".arw", ".dng", ".psd", ".svg", ".pdf")
 
 
 def walk(root: Path, folder: str) -> Iterator[str]:
-    """Addresses of the images below `folder` by their extension, hidden files left out, in no particular order.
+    """Addresses of the images below `folder` by their extension, hidden files left out, in no particular order; with
+    those of `UNSUPPORTED`, so that no picture vanishes without a reason.
 
     Links to folders are followed inside the set; one that leads out is not, its own address is yielded instead.
     """
@@ -40,7 +43,7 @@ def _walk(root: str, top: str) -> Iterator[str]:
                         yield name
                     else:
                         open_folders.append((name, above | {real}))
-                elif is_image(item.name):
+                elif is_image(item.name) or is_unsupported(item.name):
                     yield name
 
 
@@ -54,6 +57,11 @@ def _is_folder(item: "os.DirEntry[str]") -> bool:
 def is_image(name: str) -> bool:
     """Whether a file is an image by its extension."""
     return name.lower().endswith(IMAGE_SUFFIXES)
+
+
+def is_unsupported(name: str) -> bool:
+    """Whether a file is, by its extension, a picture that Fovea does not read."""
+    return name.lower().endswith(UNSUPPORTED)
 
 
 def beginning(folder: str) -> str:

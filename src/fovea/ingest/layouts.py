@@ -11,7 +11,7 @@ from fovea.ingest.address import base_name, locate, place_of, split_address
 from fovea.ingest.archives import DUPLICATE, unpack
 from fovea.ingest.arrays import read_arrays
 from fovea.ingest.entry import Entry, blotted
-from fovea.ingest.files import beginning, walk
+from fovea.ingest.files import beginning, is_image, is_unsupported, walk
 from fovea.ingest.label_files import read_lists, read_table
 from fovea.params.dataset import AnySource, Arrays, DatasetParams, Folders, LabelFile, Lists, Pattern, Table
 
@@ -29,8 +29,13 @@ def read_sources(root: Path, dataset: DatasetParams) -> list[Entry]:
     for number, source in enumerate(dataset.sources):
         entries += _read(root, source, f"dataset.sources.{number}", dataset.splits)
     entries += _unlabelled(root, dataset.sources, {entry.image for entry in entries})
+    entries = [_unsupported(entry) if is_unsupported(entry.image) else entry for entry in entries]
     entries += _not_unpacked(root, dataset.sources, {entry.image for entry in entries})
     return entries
+
+
+def _unsupported(entry: Entry) -> Entry:
+    return entry._replace(reason=f"unsupported: {posixpath.splitext(entry.image)[1].lower()}")
 
 
 def _read(root: Path, source: AnySource, key: str, splits: Mapping[str, str] | None) -> Iterable[Entry]:
@@ -112,7 +117,8 @@ def _require_images(root: Path, source: Table | Lists, entries: list[Entry], key
         return
     file = source.file if isinstance(source, Table) else source.names
     first = entries[0].image if entries else "nothing"
-    there = min((image for folder in source.folders for image in walk(root, folder)), default="no image")
+    images = (image for folder in source.folders for image in walk(root, folder) if is_image(image))
+    there = min(images, default="no image")
     raise UserError(f"{key}: {root / file} names no image that exists (first: {first}; the folder holds {there}); "
                     f"correct {key}.images or {key}.extension")
 

@@ -3,6 +3,7 @@
 import csv
 import zipfile
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 
 from fovea.errors import UserError, one_line
@@ -85,6 +86,19 @@ def _read_xlsx(path: Path, where: str) -> Iterator[Row]:
         book.close()
     except Exception as error:  # a damaged archive raises whatever zipfile, XML or openpyxl like
         raise UserError(f"{where} cannot be read as XLSX ({one_line(error)}); save it again, or as CSV") from None
+
+
+def sheet_names(path: Path) -> list[str]:
+    """Sheets of an XLSX, of which the first is read; [] of other tables and of what cannot be read."""
+    if path.suffix.lower() != ".xlsx":
+        return []
+    import openpyxl
+
+    try:
+        with closing(openpyxl.load_workbook(path, read_only=True)) as book:
+            return [sheet.title for sheet in book.worksheets]
+    except Exception:  # as above; the reader of the rows says what is wrong
+        return []
 
 
 READERS: dict[str, Callable[[Path, str], Iterator[Row]]] = {

@@ -132,6 +132,15 @@ def find_roles(header: list[str] | None, body: list[list[str]], name: int) -> Ro
     return Roles(_different(few, possible), False, group, split)
 
 
+def of_one_class(header: list[str], body: list[list[str]]) -> str | None:
+    """`0 in level` where a column with a usual name of one for labels has a single value."""
+    for column, title in enumerate(header):
+        values = {_cell(row, column) for row in body} - {""}
+        if plain(title) in LABELS and len(values) == 1:
+            return f"{values.pop()} in {title}"
+    return None
+
+
 def _different(columns: list[int], values: dict[int, list[str]]) -> list[int | tuple[int, ...]]:
     """Columns that divide the rows in different ways. Of two that do it alike, the one with words, not numbers."""
     kept: dict[tuple[int, ...], int] = {}

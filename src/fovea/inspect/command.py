@@ -76,7 +76,7 @@ def listing_of(path: Path) -> Listing:
             return Listing(path.parent, [], [path.name])
         return list_archives(path.parent, [path.name])
     listing = list_folder(path.parent)
-    return Listing(path.parent, listing.images, [path.name])
+    return Listing(path.parent, listing.images, [path.name, *listing.unread])
 
 
 def _heading(path: Path, found: Found) -> str:

@@ -16,7 +16,16 @@ from fovea.ingest.layouts import read_sources
 from fovea.ingest.naming import in_our_terms
 from fovea.inspect.groups import find_group
 from fovea.inspect.listing import Listing, address
-from fovea.inspect.naming import UNKNOWN, find_positive, merge_spellings, name_alike, name_parts, natural, parse_labels
+from fovea.inspect.naming import (
+    UNKNOWN,
+    find_positive,
+    merge_spellings,
+    name_alike,
+    name_parts,
+    natural,
+    parse_labels,
+    require_all,
+)
 from fovea.inspect.reading import Option, Reading
 from fovea.inspect.words import part_of
 from fovea.params.dataset import DatasetParams
@@ -135,10 +144,12 @@ def _links(listing: Listing) -> set[str]:
 def _name_classes(section: dict[str, Any], option: Option, usable: list[Entry], labels: str | None) -> str | None:
     """Fill in `labels`, `classes` and `positive`. Returns the question that is left, if any."""
     counts = Counter(str(entry.label) for entry in usable)
-    question = None
+    question, alike = None, name_alike(_vocabularies(option, usable))
     if labels is not None:
         section["labels"] = merge_spellings(counts) | parse_labels(labels, counts)
-    elif name_alike(_vocabularies(option, usable)):
+        if not alike:
+            require_all(section["labels"], counts)
+    elif alike:
         section["labels"] = merge_spellings(counts)
     else:
         section["labels"] = dict.fromkeys(sorted(counts, key=natural), UNKNOWN)

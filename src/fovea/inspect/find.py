@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from fovea.inspect.arrays import read_arrays_names
 from fovea.inspect.confirm import Layout, confirm
 from fovea.inspect.folders import by_name_alone, options
-from fovea.inspect.listing import Listing, Tree
+from fovea.inspect.listing import Listing, Tree, say_unread
 from fovea.inspect.patterns import partition
 from fovea.inspect.reading import Option, Reading, covered
 from fovea.inspect.tables import read_all, read_lists, read_table
@@ -28,7 +28,7 @@ class Found:
 def find(listing: Listing, name: str, labels: str | None) -> Found:
     """Every layout that fits, confirmed by ingest's own readers."""
     tables, faults = read_all(listing)
-    notes = listing.notes + faults
+    notes = listing.notes + say_unread(listing.unread) + faults
     by_file: list[list[Reading]] = [[reading] for reading in read_lists(tables, listing)]
     for table in tables:
         readings, said = read_table(table, listing)

@@ -5,19 +5,20 @@ Paths here are those of ingest, except that an archive is a folder: `images.zip!
 
 import os
 import re
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable
 from functools import cached_property
 from pathlib import Path
 
 from fovea.errors import UserError
 from fovea.ingest.address import locate
-from fovea.ingest.files import is_image, walk
+from fovea.ingest.files import UNSUPPORTED, is_image, walk
 
 TABLES = (".csv", ".tsv", ".txt", ".xlsx", ".json", ".jsonl", ".ndjson", ".parquet")
 ARRAYS = ".npz"
 ARCHIVES = (".zip", ".tar", ".tar.gz", ".tgz")
-ENDS = (*TABLES, ARRAYS, *ARCHIVES)
+UNREAD = (*UNSUPPORTED, ".raw", ".rar", ".7z")  # what somebody may take for images of the set
+ENDS = (*TABLES, ARRAYS, *ARCHIVES, *UNREAD)
 INSIDE = re.compile(r"(\.(?:zip|tar|tar\.gz|tgz)!)/", re.IGNORECASE)
 
 
@@ -27,12 +28,13 @@ def address(path: str) -> str:
 
 
 class Listing:
-    """The files of a set in `root`; `tables`, `arrays` and `archives` are paths relative to it, sorted."""
+    """The files of a set in `root`; `tables`, `arrays`, `archives` and `unread` are paths relative to it, sorted."""
 
     def __init__(self, root: Path, images: Iterable[str], others: Iterable[str], notes: Iterable[str] = ()) -> None:
         self.root, self.notes = root, list(notes)
         self.images = sorted(images)
         files = sorted(others)
+        self.unread = [path for path in files if path.lower().endswith(UNREAD)]
         self.tables = [path for path in files if path.lower().endswith(TABLES)]
         self.arrays = [path for path in files if path.lower().endswith(ARRAYS)]
         self.archives = [path for path in files if path.lower().endswith(ARCHIVES)]
@@ -54,6 +56,13 @@ class Listing:
     @cached_property
     def tree(self) -> "Tree":
         return Tree(self.images)
+
+
+def say_unread(files: list[str]) -> list[str]:
+    """A line about the files that Fovea cannot use, if there are any."""
+    counts = Counter(os.path.splitext(path)[1].lower() for path in files)
+    shown = ", ".join(f"{count} {ending}" for ending, count in counts.most_common())
+    return [f"{len(files)} other file{'s' * (len(files) > 1)}: {shown}, which Fovea does not read"] if files else []
 
 
 class Tree:
@@ -90,7 +99,8 @@ def list_folder(root: Path) -> Listing:
     if archives and images:
         return Listing(root, images, others, [f"{', '.join(archives)}: not opened, because there are images beside it"])
     inside = list_archives(root, archives)
-    return Listing(root, images + inside.images, [*others, *inside.tables, *inside.arrays], inside.notes)
+    others += inside.tables + inside.arrays + inside.unread
+    return Listing(root, images + inside.images, others, inside.notes)
 
 
 def list_archives(root: Path, archives: Iterable[str]) -> Listing:
@@ -109,7 +119,7 @@ def list_archives(root: Path, archives: Iterable[str]) -> Listing:
 
 
 def _others(root: Path) -> Iterable[str]:
-    """Paths of tables, arrays and archives below `root`, relative to it."""
+    """Paths of tables, arrays, archives and of `UNREAD` below `root`, relative to it."""
     for folder, folders, files in os.walk(root):
         folders[:] = [name for name in folders if not name.startswith(".")]
         for name in files:

@@ -2,7 +2,7 @@
 
 import re
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from fovea.errors import UserError
 from fovea.inspect.words import NEGATIVE, part_of
@@ -33,12 +33,20 @@ def parse_labels(text: str, found: Iterable[str]) -> dict[str, str]:
     """`H=0,N=0,P=1` as a mapping. Raises UserError for a label that was not found."""
     pairs = [pair.partition("=") for pair in text.split(",")]
     labels = {written.strip(): name.strip() for written, _, name in pairs}
+    if unclear := [written for written, name in labels.items() if not written or not name]:
+        raise UserError(f"--labels: {', '.join(unclear)}: write label=class, such as H=normal,P=myopia")
     known = sorted(set(found), key=natural)
     if wrong := [written for written in labels if written not in known]:
         raise UserError(f"--labels: {', '.join(wrong)}: no such label; found were {', '.join(known)}")
-    if not all(labels.values()):
-        raise UserError("--labels: say it as LABEL=CLASS,LABEL=CLASS, such as H=normal,P=myopia")
     return labels
+
+
+def require_all(labels: Mapping[str, str], found: Iterable[str]) -> None:
+    """Raises UserError for a label that `labels` neither renames nor has as a class."""
+    if missing := sorted(set(found) - labels.keys() - set(labels.values()), key=natural):
+        more = ",".join(f"{label}=..." for label in missing)
+        raise UserError(f"--labels: {', '.join(missing)}: say their classes too, with {more}; a label may keep its "
+                        f"name, {missing[0]}={missing[0]}")
 
 
 def natural(label: str) -> tuple[tuple[int, int | str], ...]:

@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from fovea.ingest.label_files import SEVERAL
 from fovea.inspect.confirm import Layout
 from fovea.inspect.listing import Listing
+from fovea.inspect.naming import natural
 
 SHOWN = 8  # names in a line
 EXPECTED = """Expected is one of
@@ -37,7 +38,21 @@ def remarks(layout: Layout, notes: Iterable[str]) -> list[str]:
         lines.append(f"labels: {', '.join(f'{old} is {new}' for old, new in section['labels'].items())}")
     if section["positive"] and layout.question is None:
         lines.append(f"positive: {section['positive']} is taken for the class that is looked for")
+    if layout.question is None:
+        lines += _in_one_part(layout)
     return lines + layout.notes + list(notes)
+
+
+def _in_one_part(layout: Layout) -> list[str]:
+    """Lines about classes that the given split has in train alone or in test alone."""
+    parts: dict[str, set[str]] = {"train": set(), "test": set()}
+    for entry in layout.usable:
+        parts.get(entry.given or "", set()).add(str(entry.label))
+    train, test = parts["train"], parts["test"]
+    if not train or not test:
+        return []
+    sides = {"only in train, and never tested": train - test, "only in test, and never learnt": test - train}
+    return [f"classes {where}: {', '.join(sorted(found, key=natural))}" for where, found in sides.items() if found]
 
 
 def nothing_fits(listing: Listing, notes: Iterable[str]) -> str:
@@ -49,7 +64,23 @@ def nothing_fits(listing: Listing, notes: Iterable[str]) -> str:
     seen += [f"{what}: {', '.join(names[:SHOWN])}" for what, names in files.items() if names]
     if listing.images:
         seen.append(f"names such as {', '.join(listing.images[:3])}")
-    return "\n".join(["No layout fits. Seen:", *(f"  {line}" for line in [*seen, *notes]), EXPECTED])
+    return "\n".join([_first_line(listing), *(f"  {line}" for line in [*seen, *notes]), EXPECTED])
+
+
+def _first_line(listing: Listing) -> str:
+    """The likeliest reason, in words."""
+    folders = list(listing.tree.here)
+    if listing.images and len(folders) == 1 and folders[0] and not listing.tables:
+        reason = f"All images lie in one folder, {folders[0]}, so they would have one class only. "
+    elif listing.images:
+        reason = ""
+    elif listing.tables:
+        reason = "There are tables but no images: name the folder that holds both. "
+    elif not any(listing.root.iterdir()):
+        reason = "The folder is empty. "
+    else:
+        reason = "" if listing.arrays or listing.archives else "There are no images. "
+    return f"No layout fits. {reason}Seen:"
 
 
 def _of_part(part: str | None) -> str:

@@ -8,10 +8,21 @@ from typing import Any
 
 from fovea.errors import UserError
 from fovea.ingest.address import locate as locate_file
-from fovea.ingest.tables import read_rows
-from fovea.inspect.columns import Names, Roles, find_names, find_roles, has_header, in_more_folders, locate
+from fovea.ingest.tables import read_rows, sheet_names
+from fovea.inspect.columns import (
+    Names,
+    Roles,
+    find_names,
+    find_roles,
+    has_header,
+    in_more_folders,
+    locate,
+    of_one_class,
+)
 from fovea.inspect.listing import Listing, address
+from fovea.inspect.nearest import example, nearest
 from fovea.inspect.reading import Reading
+from fovea.inspect.titles import has_title
 from fovea.inspect.words import part_of
 from fovea.params.dataset import NAMED_COLUMNS
 
@@ -22,37 +33,51 @@ class Rows:
 
     file: str
     cells: list[list[str]]
+    first: int = 1  # line of the first of them
 
 
 def read_all(listing: Listing) -> tuple[list[Rows], list[str]]:
-    """The tables that can be read, and a line about each other one."""
+    """The tables that can be read, and a line about each other one, and about sheets that are not read."""
     tables, faults = [], []
     for file in listing.tables:
+        path = locate_file(listing.root, address(file))
         try:
-            path = locate_file(listing.root, address(file))
-            rows = [cells for _, cells in read_rows(path, "table", Path(address(file))) if cells]
-            tables.append(Rows(file, rows))
+            rows = [row for row in read_rows(path, "table", Path(address(file))) if row[1]]
+            tables.append(Rows(file, [cells for _, cells in rows], rows[0][0]))
         except UserError as error:
             faults.append(f"not read: {str(error).removeprefix('table: ')}")
+        if len(sheets := sheet_names(path)) > 1:
+            faults.append(f"{file} has the sheets {', '.join(sheets)}: the first is read")
     return tables, faults
 
 
 def read_table(table: Rows, listing: Listing) -> tuple[list[Reading], list[str]]:
     """One reading for each column that may be the label; and notes, such as that its images are not there."""
+    if has_title(table.file, table.cells, listing):
+        return [], [f"{table.file}, line {table.first} looks like a title, not like a header: delete the lines above "
+                    "the header"]
     if max(map(len, table.cells)) < 2:
         return [], _blanks(table, listing)
     names = find_names(table.cells, listing, part_of(posixpath.basename(table.file)))
     if names is None:
-        return [], [f"{table.file}: {len(table.cells)} lines, none of its columns names an image that is there"]
+        said = nearest(table.cells, listing) or f"{example(table.cells)}, which is no file"
+        return [], [f"{table.file}: {len(table.cells)} lines, none of its columns names an image that is there; {said}"]
     headed = table.file.lower().endswith(NAMED_COLUMNS) or has_header(table.cells, names, listing)
     header, body = (table.cells[0], table.cells[1:]) if headed else (None, table.cells)
     if not body:
         return [], [f"{table.file}: a header and no rows"]
+    if header:
+        body = [row[: len(header)] for row in body]  # params.yaml cannot name a column that the header does not
+        if names.column >= len(header):
+            return [], [f"{table.file}, line {table.first} names {len(header)} columns, and the images stand in column "
+                        f"{names.column + 1}: name every column there"]
     roles = find_roles(header, body, names.column)
     names, images = _found(body, names, listing)
     if not images:
         return [], []
     if not roles.labels:
+        if header and (same := of_one_class(header, body)):
+            return [], [f"{table.file}: all images have one class only, {same}"]
         more = "" if roles.group is None or header is None else (
             f"; its {header[roles.group]} could be the group, as a column beside the labels")
         return [], [f"{table.file} names {len(images)} images but has no column of labels{more}"]
@@ -61,11 +86,14 @@ def read_table(table: Rows, listing: Listing) -> tuple[list[Reading], list[str]]
 
 
 def _blanks(table: Rows, listing: Listing) -> list[str]:
-    """A line about `a.jpg 0`: a blank may stand in a name, so ingest takes none for the end of one."""
+    """A line about `a.jpg 0`: a blank may stand in a name, so ingest takes none for the end of one. Of a list of names
+    that are nearly those of images, what is wrong with them.
+    """
     first = table.cells[0][0].rsplit(maxsplit=1) if table.cells[0] else []
     if len(first) == 2 and locate(first[0], listing):
         return [f"{table.file}: its columns are separated by blanks; write commas or tabs instead"]
-    return []
+    near = None if find_names(table.cells, listing, None) else nearest(table.cells, listing)
+    return [f"{table.file}: {near}"] if near else []
 
 
 def _found(body: list[list[str]], names: Names, listing: Listing) -> tuple[Names, frozenset[str]]:
@@ -150,8 +178,8 @@ def _added(extension: str | None) -> str:
 
 def read_lists(tables: list[Rows], listing: Listing) -> list[Reading]:
     """Pairs of files with one value a line and as many lines: names of images in one, few labels in another."""
-    plain = [table for table in tables if not table.file.lower().endswith(NAMED_COLUMNS)]
-    single = [table for table in plain if max(map(len, table.cells)) == 1]
+    lines = [table for table in tables if not table.file.lower().endswith(NAMED_COLUMNS)]
+    single = [table for table in lines if max(map(len, table.cells)) == 1]
     found = {table.file: find_names(table.cells, listing, part_of(table.file)) for table in single}
     named = {file: names for file, names in found.items() if names and names.hits > 1}
     readings = []
