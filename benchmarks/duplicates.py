@@ -2,7 +2,49 @@
 
     FOVEA_REAL_DATA=... python -m benchmarks.duplicates
 
-Not run yet.
+Printed last, without the names of the files that it lists (the 19 pairs of aptos2019 are 12 and planted copies of them, 4
+of palm are 1 and its copies; looked at, each is one photograph twice):
+
+    2 cores
+    drawn photographs of 200 px: 9250 images and 750 planted copies, sought in 4.9 s
+        recompressed, quality 40       100.0% of 75
+        mirrored                       100.0% of 75
+        turned by 90 degrees           100.0% of 75
+        turned by 180 degrees          100.0% of 75
+        turned by 5 degrees            100.0% of 75
+        turned by 30 degrees           100.0% of 75
+        half the size                  100.0% of 75
+        1.5 times the size             100.0% of 75
+        cropped by 3 % at each side    100.0% of 75
+        cropped by 5 % at two sides     56.0% of 75
+        taken for copies beside these: 0 pairs
+    35000 images, seconds, median of 5 (range)
+        search alone                     2.3 (2.2 to 2.4)
+        all up to the candidates         4.2 (3.8 to 4.8)
+    aptos2019, each content once: 3534 images and 750 planted copies, sought in 11.5 s
+        recompressed, quality 40       100.0% of 75
+        mirrored                       100.0% of 75
+        turned by 90 degrees           100.0% of 75
+        turned by 180 degrees          100.0% of 75
+        turned by 5 degrees            100.0% of 75
+        turned by 30 degrees            65.3% of 75
+        half the size                  100.0% of 75
+        1.5 times the size             100.0% of 75
+        cropped by 3 % at each side    100.0% of 75
+        cropped by 5 % at two sides     80.0% of 75
+        taken for copies beside these: 19 pairs
+    palm, each content once: 795 images and 750 planted copies, sought in 4.9 s
+        recompressed, quality 40        98.7% of 75
+        mirrored                       100.0% of 75
+        turned by 90 degrees           100.0% of 75
+        turned by 180 degrees          100.0% of 75
+        turned by 5 degrees             98.7% of 75
+        turned by 30 degrees           100.0% of 75
+        half the size                  100.0% of 75
+        1.5 times the size             100.0% of 75
+        cropped by 3 % at each side     98.7% of 75
+        cropped by 5 % at two sides     88.0% of 75
+        taken for copies beside these: 4 pairs
 """
 
 import os
