@@ -2,8 +2,8 @@
 
     FOVEA_REAL_DATA=... python -m benchmarks.duplicates
 
-Printed last, without the names of the files that it lists (the 19 pairs of aptos2019 are 12 and planted copies of them, 4
-of palm are 1 and its copies; looked at, each is one photograph twice):
+Printed last, without the names of files that it lists. The 19 pairs of aptos2019 are 12 and planted copies, the 4
+of palm 1 and copies of it; looked at, each of the 13 is one photograph twice:
 
     2 cores
     drawn photographs of 200 px: 9250 images and 750 planted copies, sought in 4.9 s
