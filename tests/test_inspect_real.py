@@ -13,9 +13,9 @@ from tests.real_sets import FOLDER, REAL_SETS, needs_real_sets
 pytestmark = needs_real_sets
 
 
-def layouts_of(name: str, labels: str | None = None) -> list[Layout]:
+def layouts_of(name: str, labels: str | None = None, number: int | None = None) -> list[Layout]:
     assert FOLDER is not None
-    return find(listing_of(Path(FOLDER) / name), name, labels).layouts
+    return find(listing_of(Path(FOLDER) / name), name, labels, number).layouts
 
 
 def recipe(name: str, key: str) -> Any:
@@ -50,6 +50,13 @@ def test_skin200_has_two_layouts() -> None:
     assert lists.counts("given") == {"train": 128, "val": 32, "test": 40}
     assert one.dataset["sources"][0]["file"] == "labels/small_dataset.txt"
     assert one.counts("label") == {"benign": 100, "malignant": 100} and one.counts("given") == {}
+
+
+@pytest.mark.parametrize(("number", "labels"), [(1, "0=mole,1=cancer"), (2, "benign=mole,malignant=cancer")])
+def test_skin200_names_the_classes_of_the_layout_that_is_meant(number: int, labels: str) -> None:
+    layouts = layouts_of("skin200", labels, number)
+    assert layouts[number - 1].counts("label") == {"cancer": 100, "mole": 100}
+    assert "mole" not in layouts[2 - number].counts("label")
 
 
 def test_retinamnist_keeps_the_official_parts() -> None:

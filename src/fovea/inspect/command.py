@@ -40,7 +40,7 @@ def inspect(path: Path, wish: Wish) -> int:
     name = set_name(path, wish.name)
     with _no_collection():
         listing = listing_of(path)
-        found = find(listing, name, wish.labels)
+        found = find(listing, name, wish.labels, wish.layout)
     if not found.layouts:
         _say(nothing_fits(listing, found.notes))
         return 1

@@ -25,8 +25,11 @@ class Found:
     notes: list[str] = field(default_factory=list)
 
 
-def find(listing: Listing, name: str, labels: str | None) -> Found:
-    """Every layout that fits, confirmed by ingest's own readers."""
+def find(listing: Listing, name: str, labels: str | None, number: int | None = None) -> Found:
+    """Every layout that fits, confirmed by ingest's own readers.
+
+    `labels` are those of the layout with this `number` from 1, or of the only one: others name their classes otherwise.
+    """
     tables, faults = read_all(listing)
     notes = listing.notes + say_unread(listing.unread) + faults
     by_file: list[list[Reading]] = [[reading] for reading in read_lists(tables, listing)]
@@ -40,10 +43,15 @@ def find(listing: Listing, name: str, labels: str | None) -> Found:
     ways, set_aside = _fullest([_settle_parts(option) for option in ways])
     if more := [option[0].label_key or option[0].where for option in ways[MOST_LAYOUTS:]]:
         set_aside.append(f"not shown: {len(more)} more that could be the label, {', '.join(more)}")
-    confirmed = [confirm(option, listing, name, labels) for option in ways[:MOST_LAYOUTS]]
+    confirmed = [confirm(option, listing, name, None) for option in ways[:MOST_LAYOUTS]]
     layouts = [layout for layout in confirmed if isinstance(layout, Layout) and len(layout.counts("label")) > 1]
     notes += set_aside + [fault for fault in confirmed if isinstance(fault, str)]
-    return Found(_different(layouts + _by_name(layouts, listing, name, labels)), notes)
+    layouts = _different(layouts + _by_name(layouts, listing, name))
+    meant = number or (1 if len(layouts) == 1 else 0)
+    if labels is not None and 1 <= meant <= len(layouts):
+        named = confirm(layouts[meant - 1].option, listing, name, labels)
+        layouts[meant - 1 : meant] = [named] if isinstance(named, Layout) else []
+    return Found(layouts, notes)
 
 
 def _together(by_file: list[list[Reading]]) -> list[Option]:
@@ -123,13 +131,13 @@ def _fullest(ways: list[Option]) -> tuple[list[Option], list[str]]:
     return full, list(aside.values())
 
 
-def _by_name(layouts: list[Layout], listing: Listing, name: str, labels: str | None) -> list[Layout]:
+def _by_name(layouts: list[Layout], listing: Listing, name: str) -> list[Layout]:
     """Words in the file names that say something else than folders do, or than a column that is only guessed."""
     if not layouts or any(_is_certain(layout) for layout in layouts):
         return []
     found = []
     for option in by_name_alone(listing.tree):
-        layout = confirm(option, listing, name, labels)
+        layout = confirm(option, listing, name, None)
         if isinstance(layout, Layout) and _are_words(layout) and not any(_refines(layout, other) for other in layouts):
             found.append(layout)
     return found
