@@ -6,7 +6,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from fovea.inspect.command import Wish, inspect, listing_of
@@ -53,6 +53,7 @@ def test_the_layout_is_found(tmp_path: Path, case: Case, capsys: pytest.CaptureF
 CELLS = st.sampled_from(["", "a", "1.jpg", "1", "images/2.jpg", "image", "level", "0", "x y", "train", "Study 2023"])
 
 
+@example([["a", "1.jpg", "a"], ["", "a", "a"], ["a", "", "1.jpg"]], ",")  # its one image that is there has no label
 @given(st.lists(st.lists(CELLS, max_size=4), max_size=8), st.sampled_from(",;\t"))
 def test_no_table_ends_the_command(rows: list[list[str]], mark: str) -> None:
     with TemporaryDirectory() as folder:

@@ -17,6 +17,8 @@ def find_group(entries: Iterable[Entry]) -> tuple[str, str] | None:
     """A pattern for dataset.group that fits at least half of the images, and what it found, in words; or None."""
     labels = {entry.image: str(entry.label) for entry in entries}
     addresses = list(labels)
+    if not addresses:
+        return None
     return _sides(addresses) or _numbered(addresses) or _folders(labels)
 
 
