@@ -21,7 +21,7 @@ from fovea.errors import UserError
 from fovea.params.split import SplitParams
 
 PARTS = ("train", "val", "test")
-CONFLICT, AGAIN, LEAK = REASONS = (  # why an image is dropped
+CONFLICT, AGAIN, LEAK = (  # why an image is dropped
     "copy with another label", "copy with the same label", "copy of an image of another given part"
 )
 # Units on either side of the boundary that the repair considers alone and in pairs: 40,000 exchanges a step, 10 ms.
