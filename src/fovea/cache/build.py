@@ -20,7 +20,7 @@ import cv2
 import numpy as np
 import pandas as pd
 
-from fovea.cache.keys import row_keys, shard_key, square_keys, square_settings
+from fovea.cache.keys import row_keys, shard_key, square_keys, square_settings, variant_settings, write_origins
 from fovea.cache.known import KnownRows, StoredRow
 from fovea.cache.picture import make_square
 from fovea.cache.plan import ROWS_AT_ONCE, plan_rows
@@ -30,7 +30,7 @@ from fovea.errors import UserError
 from fovea.params.augment import AugmentParams
 from fovea.progress import track
 from fovea.raw import RawFiles, digest
-from fovea.store import locked
+from fovea.store import locked, share
 
 AHEAD = 4        # items per worker that may wait to be taken
 MOST_NAMED = 20  # images that are named in reports/augment.json
@@ -76,8 +76,10 @@ def build_cache(
     index = plan_rows(manifest, split, params.variants, params.balance, params.size)
     rows = store / square_settings(params)
     try:
+        share(store)
         with locked(rows):
-            shards = plan_shards(index, params)
+            write_origins(rows, params)
+            shards = plan_shards(index, variant_settings(params))
             rendered = _fill(rows, shards, raw, params, workers or os.cpu_count() or 1)
             folder.mkdir(parents=True)
             for shard, file in zip(shards, index.attrs["shards"], strict=True):
@@ -101,11 +103,11 @@ def build_cache(
     return Built(summary, rendered)
 
 
-def plan_shards(index: pd.DataFrame, params: AugmentParams) -> list[Shard]:
-    """The shards of an index, in the order of its `attrs["shards"]`."""
+def plan_shards(index: pd.DataFrame, drawn: str) -> list[Shard]:
+    """The shards of an index, in the order of its `attrs["shards"]`; `drawn` as in `row_keys`."""
     order = index.drop_duplicates(["shard", "row"]).sort_values(["shard", "row"])
     columns = [order[name].to_numpy(object) for name in ("image", "digest", "variant")]
-    columns += [row_keys(order, params), square_keys(order)]
+    columns += [row_keys(order, drawn), square_keys(order)]
     bounds = np.searchsorted(order["shard"], np.arange(len(index.attrs["shards"]) + 1))
     parts = [[column[start:stop] for column in columns] for start, stop in pairwise(bounds.tolist())]
     return [Shard(shard_key(part[3]), *part) for part in parts]
