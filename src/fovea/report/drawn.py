@@ -38,7 +38,7 @@ def drawn(results: Results) -> list[tuple[str, list[Drawn]]]:
 
 def uncropped(results: Results) -> list[Picture]:
     """The first of the images in which the crop found nothing."""
-    return originals(results.cache, results.augment.get("uncropped_images", [])[:MOST_UNCROPPED])
+    return originals(results.cache, results.augment["uncropped_images"][:MOST_UNCROPPED])
 
 
 def _images(results: Results, label: str, count: int) -> list[str]:

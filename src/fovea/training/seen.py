@@ -10,7 +10,7 @@ import numpy as np
 
 from fovea.cache.read import Cache
 from fovea.errors import UserError
-from fovea.training.transforms import apply_cpu, centred, draw, row_keys
+from fovea.training.transforms import apply_cpu, centred, draw, draw_keys
 
 if TYPE_CHECKING:
     from fovea.params.train import TrainParams
@@ -50,14 +50,14 @@ def see(cache: Cache, image: str, params: "TrainParams", epochs: Sequence[int], 
     shown = cache.index.iloc[rows[:most]]
     first = shown.iloc[0]
     stored = cache.take(rows[:most])
-    inputs = inputs_of(stored, row_keys(shown), first["split"], params, epochs)
+    inputs = inputs_of(stored, draw_keys(shown), first["split"], params, epochs)
     return Seen(image, first["label"], first["split"], shown["variant"].tolist(), len(rows[most:]), stored, inputs)
 
 
 def inputs_of(
     stored: np.ndarray, keys: list[str], split: str, params: "TrainParams", epochs: Sequence[int]
 ) -> list[Input]:
-    """Inputs made of stored rows (rows, size, size, 3), whose `keys` are those of `row_keys`."""
+    """Inputs made of stored rows (rows, size, size, 3), whose `keys` are those of `draw_keys`."""
     count, size = stored.shape[:2]
     crop = params.crop or size
     centre = apply_cpu(stored, centred(size, crop, count), crop)

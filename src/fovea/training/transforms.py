@@ -33,13 +33,13 @@ class Draws:
         return any((factor != 1).any() for factor in (self.brightness, self.contrast, self.saturation))
 
 
-def row_keys(index: pd.DataFrame) -> list[str]:
+def draw_keys(index: pd.DataFrame) -> list[str]:
     """What the draws of each cached row depend on: its content and variant."""
     return [f"{digest}/{variant}" for digest, variant in zip(index["digest"], index["variant"], strict=True)]
 
 
 def draw(params: "TransformParams", size: int, crop: int, seed: int, epoch: int, keys: list[str]) -> Draws:
-    """Draws for images of `size` px that become `crop` px. `keys` are those of `row_keys`."""
+    """Draws for images of `size` px that become `crop` px. `keys` are those of `draw_keys`."""
     u = np.stack([uniforms(seed, "transform", epoch, key) for key in keys])
     mirror_x = np.where(u[:, 0] < params.hflip, -1.0, 1.0)
     mirror_y = np.where(u[:, 1] < params.vflip, -1.0, 1.0)
