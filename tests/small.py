@@ -33,11 +33,11 @@ def write_cache(folder: Path, images: int = 48, size: int = 32, classes: tuple[s
             "row": np.arange(images),
         }
     )
-    index.attrs = {
-        "name": "small", "classes": list(classes), "positive": None, "digest": "0" * 40, "size": size, "shards": 1
-    }
     folder.mkdir(parents=True)
-    write_shards(folder, list(pixels), images, size, images)
+    index.attrs = {
+        "name": "small", "classes": list(classes), "positive": None, "digest": "0" * 40, "size": size,
+        "shards": write_shards(folder, list(pixels), images, size, images),
+    }
     index.to_parquet(folder / "index.parquet", index=False)
     return Cache(folder)
 

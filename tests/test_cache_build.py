@@ -71,7 +71,8 @@ def test_images_without_a_circle_are_counted_once(tmp_path: Path) -> None:
 def test_the_index_carries_the_attributes_of_the_manifest(tmp_path: Path) -> None:
     manifest, split = write_set(tmp_path / "raw")
     build(tmp_path / "cache", tmp_path / "raw", manifest, split)
-    assert Cache(tmp_path / "cache").attrs == {**manifest.attrs, "size": 16, "shards": 5}
+    shards = [f"shard-0000{number}.npy" for number in range(5)]
+    assert Cache(tmp_path / "cache").attrs == {**manifest.attrs, "size": 16, "shards": shards}
 
 
 def test_a_change_of_seed_changes_the_variants_alone(tmp_path: Path) -> None:

@@ -41,11 +41,12 @@ def write_cache(folder: Path, images: pd.DataFrame, name: str, classes: list[str
     index = pd.concat([originals, variants]).sort_values(["image", "variant"], ignore_index=True)
     count = len(index)
     index = index.assign(digest=[f"{number:040x}" for number in range(count)], group=None, shard=0, row=range(count))
-    index.attrs = {"name": name, "classes": classes, "positive": positive, "digest": "0", "size": SIZE, "shards": 1}
+    index.attrs = {"name": name, "classes": classes, "positive": positive, "digest": "0", "size": SIZE,
+                   "shards": ["pixels.npy"]}
     ramp = np.linspace(40, 215, SIZE)[None, :, None, None] + rng.normal(0, 20, (count, 1, 1, 3))
     folder.mkdir(parents=True)
     pixels = np.broadcast_to(ramp.clip(0, 255), (count, SIZE, SIZE, 3)).astype(np.uint8)
-    np.save(folder / "shard-00000.npy", pixels)
+    np.save(folder / "pixels.npy", pixels)
     index.to_parquet(folder / "index.parquet")
 
 

@@ -17,8 +17,8 @@ def shard_path(folder: Path, number: int) -> Path:
     return folder / f"shard-{number:05d}.npy"
 
 
-def write_shards(folder: Path, rows: Iterable[np.ndarray], total: int, size: int, per_shard: int) -> int:
-    """Write `total` rows uint8 (size, size, 3) in their order; returns the number of shards.
+def write_shards(folder: Path, rows: Iterable[np.ndarray], total: int, size: int, per_shard: int) -> list[str]:
+    """Write `total` rows uint8 (size, size, 3) in their order; returns the names of the shards.
 
     Plain writes, not a writable map: a full disk is then an OSError, not the signal SIGBUS.
     """
@@ -31,4 +31,4 @@ def write_shards(folder: Path, rows: Iterable[np.ndarray], total: int, size: int
             np.lib.format.write_array_header_1_0(file, header)
             for _ in range(count):
                 file.write(next(stream).data)
-    return len(starts)
+    return [shard_path(folder, number).name for number in range(len(starts))]
