@@ -1,7 +1,8 @@
 """From cached rows to batches for the model, prepared one batch ahead in a thread."""
 
 import threading
-from collections.abc import Callable, Generator, Iterator
+import time
+from collections.abc import Callable, Generator, Iterable, Iterator
 from dataclasses import dataclass
 from queue import Queue
 from typing import TYPE_CHECKING, Any
@@ -100,6 +101,24 @@ def shuffled_batches(count: int, batch_size: int, seed: int, epoch: int) -> list
     order = generator(seed, "order", epoch).permutation(count)
     batches = [order[i : i + batch_size] for i in range(0, count, batch_size)]
     return batches[:-1] if len(batches) > 1 and len(batches[-1]) == 1 else batches
+
+
+class Timed:
+    """An iterator over `items` that adds up the `seconds` until each came."""
+
+    def __init__(self, items: Iterable[Any]) -> None:
+        self.items = iter(items)
+        self.seconds = 0.0
+
+    def __iter__(self) -> Iterator[Any]:
+        return self
+
+    def __next__(self) -> Any:
+        start = time.perf_counter()
+        try:
+            return next(self.items)
+        finally:
+            self.seconds += time.perf_counter() - start
 
 
 def ahead(items: Iterator[Any]) -> Generator[Any, None, None]:
