@@ -41,12 +41,12 @@ def write_cache(folder: Path, images: pd.DataFrame, name: str, classes: list[str
     index = pd.concat([originals, variants]).sort_values(["image", "variant"], ignore_index=True)
     count = len(index)
     index = index.assign(digest=[f"{number:040x}" for number in range(count)], group=None, shard=0, row=range(count))
-    index.attrs = {"name": name, "classes": classes, "positive": positive, "digest": "0", "size": SIZE,
-                   "shards": ["pixels.npy"]}
+    index.attrs = {"name": name, "classes": classes, "positive": positive, "digest": "0", "size": SIZE}
+    index.attrs["shards"] = ["0.npy"]
     ramp = np.linspace(40, 215, SIZE)[None, :, None, None] + rng.normal(0, 20, (count, 1, 1, 3))
     folder.mkdir(parents=True)
     pixels = np.broadcast_to(ramp.clip(0, 255), (count, SIZE, SIZE, 3)).astype(np.uint8)
-    np.save(folder / "pixels.npy", pixels)
+    np.save(folder / "0.npy", pixels)
     index.to_parquet(folder / "index.parquet")
 
 
