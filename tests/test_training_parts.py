@@ -70,6 +70,13 @@ def test_scaling_is_what_it_is_called(name: str) -> None:
     np.testing.assert_allclose(Scaling(name, CPU)(pixels).flatten(), expected, atol=1e-6)
 
 
+@pytest.mark.parametrize("name", SCALINGS)
+def test_looking_up_gives_the_values_of_scaling(name: str) -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (3, 9, 7, 3), np.uint8)
+    expected = Scaling(name, CPU)(torch.from_numpy(pixels).permute(0, 3, 1, 2)).permute(0, 2, 3, 1)
+    np.testing.assert_array_equal(Scaling(name, CPU).looked_up(pixels), expected.numpy())
+
+
 def test_an_error_in_the_reading_thread_reaches_the_loop() -> None:
     def broken() -> Any:
         yield 1
