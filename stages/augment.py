@@ -3,7 +3,7 @@
     python stages/augment.py
 
 Reads data/manifest.parquet, data/split.parquet and the raw images that they name; writes data/cache/ and
-reports/augment.json.
+reports/augment.json. What was rendered before, in any version of the set, comes from .cache/fovea/rows.
 """
 
 from pathlib import Path
@@ -16,6 +16,7 @@ from fovea.files import replacing, write_json
 from fovea.params.augment import AugmentParams
 from fovea.params.machine import MachineParams
 from fovea.params.section import load
+from fovea.store import store_folder
 
 report_user_errors()
 params = load("augment", AugmentParams)
@@ -24,6 +25,7 @@ manifest = pd.read_parquet("data/manifest.parquet")
 split = pd.read_parquet("data/split.parquet")
 
 with replacing("data/cache") as folder:
-    summary = build_cache(folder, Path("data/raw") / manifest.attrs["name"], manifest, split, params, machine.workers)
+    raw = Path("data/raw") / manifest.attrs["name"]
+    summary, rendered = build_cache(folder, raw, manifest, split, params, machine.workers, store_folder("rows"))
 write_json("reports/augment.json", summary)
-print(f"augment: {summary['rows']} rows of {params.size} px from {summary['images']} images")
+print(f"augment: {summary['rows']} rows of {params.size} px from {summary['images']} images, {rendered} rendered")

@@ -7,7 +7,6 @@ import numpy as np
 import pandas as pd
 
 from fovea.cache.read import Cache
-from fovea.cache.shards import write_shards
 from fovea.params.section import load
 from fovea.params.train import TrainParams
 from tests.import_closure import ROOT
@@ -34,10 +33,11 @@ def write_cache(folder: Path, images: int = 48, size: int = 32, classes: tuple[s
         }
     )
     index.attrs = {
-        "name": "small", "classes": list(classes), "positive": None, "digest": "0" * 40, "size": size, "shards": 1
+        "name": "small", "classes": list(classes), "positive": None, "digest": "0" * 40, "size": size,
+        "shards": ["0.npy"],
     }
     folder.mkdir(parents=True)
-    write_shards(folder, list(pixels), images, size, images)
+    np.save(folder / "0.npy", pixels)
     index.to_parquet(folder / "index.parquet", index=False)
     return Cache(folder)
 

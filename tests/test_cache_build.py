@@ -11,18 +11,25 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from fovea.cache.build import ROWS_AT_ONCE, build_cache
+from fovea.cache import plan
+from fovea.cache.build import build_cache
+from fovea.cache.plan import ROWS_AT_ONCE
 from fovea.cache.read import Cache
 from fovea.errors import UserError
 from fovea.raw import digest
 from tests.cache_sets import augment_params, draw_eye, tables, write_png, write_set
 
-SMALL_SHARD = 5 * 16 * 16 * 3
+
+@pytest.fixture(autouse=True)
+def _small_shards(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(plan, "SMALLEST", 4 * 16 * 16 * 3)
 
 
 def build(folder: Path, raw: Path, manifest: pd.DataFrame, split: pd.DataFrame, workers: int = 1,
-          **changes: Any) -> dict[str, int]:
-    return build_cache(folder, raw, manifest, split, augment_params(**changes), workers, SMALL_SHARD)
+          **changes: Any) -> dict[str, Any]:
+    """A cold build: each has a store of its own."""
+    store = folder.with_name(f"{folder.name}-store")
+    return build_cache(folder, raw, manifest, split, augment_params(**changes), workers, store).summary
 
 
 def contents(folder: Path) -> dict[str, bytes]:
@@ -56,22 +63,25 @@ def test_the_order_of_the_manifest_does_not_change_a_byte(
 def test_the_summary_counts_images_rows_and_variants(tmp_path: Path) -> None:
     manifest, split = write_set(tmp_path / "raw")
     summary = build(tmp_path / "cache", tmp_path / "raw", manifest, split)
-    assert summary == {"images": 9, "rows": 23, "variants": 14, "size": 16, "uncropped": 0}
+    assert summary == {"images": 9, "rows": 23, "variants": 14, "size": 16, "uncropped": 0, "uncropped_images": []}
 
 
-def test_images_without_a_circle_are_counted_once(tmp_path: Path) -> None:
+def test_images_without_a_circle_are_counted_once_and_named(tmp_path: Path) -> None:
     images = ["a.png", "b.png"]
     write_png(tmp_path / "a.png", np.full((30, 30, 3), 180, np.uint8))
     write_png(tmp_path / "b.png", draw_eye(0))
     digests = [digest((tmp_path / image).read_bytes()) for image in images]
     summary = build(tmp_path / "cache", tmp_path, *tables(images, digests, [0, 1], ["train"] * 2))
-    assert summary["uncropped"] == 1
+    assert (summary["uncropped"], summary["uncropped_images"]) == (1, ["a.png"])
 
 
 def test_the_index_carries_the_attributes_of_the_manifest(tmp_path: Path) -> None:
     manifest, split = write_set(tmp_path / "raw")
     build(tmp_path / "cache", tmp_path / "raw", manifest, split)
-    assert Cache(tmp_path / "cache").attrs == {**manifest.attrs, "size": 16, "shards": 5}
+    shards = [path.name for path in (tmp_path / "cache").glob("*.npy")]
+    attrs = Cache(tmp_path / "cache").attrs
+    assert sorted(attrs.pop("shards")) == sorted(shards)
+    assert attrs == {**manifest.attrs, "size": 16}
 
 
 def test_a_change_of_seed_changes_the_variants_alone(tmp_path: Path) -> None:

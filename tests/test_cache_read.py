@@ -20,7 +20,7 @@ ROWS = 23
 def cache(tmp_path_factory: pytest.TempPathFactory) -> Cache:
     folder = tmp_path_factory.mktemp("read")
     manifest, split = write_set(folder / "raw")
-    build_cache(folder / "cache", folder / "raw", manifest, split, augment_params(), 2, 5 * 16 * 16 * 3)
+    build_cache(folder / "cache", folder / "raw", manifest, split, augment_params(), 2, folder / "store")
     return Cache(folder / "cache")
 
 
@@ -58,5 +58,5 @@ def test_reading_imports_neither_torch_nor_opencv() -> None:
 
 def test_the_folder_can_be_given_as_text(cache: Cache, tmp_path: Path) -> None:
     manifest, split = write_set(tmp_path / "raw", count=3)
-    build_cache(tmp_path / "cache", tmp_path / "raw", manifest, split, augment_params(), 1)
+    build_cache(tmp_path / "cache", tmp_path / "raw", manifest, split, augment_params(), 1, tmp_path / "store")
     assert len(Cache(str(tmp_path / "cache"))) == 5

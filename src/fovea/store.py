@@ -1,7 +1,10 @@
 """What survives between runs, outside DVC's outputs: safe to delete at any time, at the cost of making it again."""
 
+import fcntl
 import os
 import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
 from hashlib import blake2b
 from pathlib import Path
 from types import ModuleType
@@ -51,3 +54,21 @@ def _open(path: Path, tables: tuple[str, ...]) -> sqlite3.Connection:
         database.close()
         raise
     return database
+
+
+@contextmanager
+def locked(folder: Path, wait: bool = True) -> Iterator[None]:
+    """Have `folder`, made if it is not there, to oneself. The lock ends with the process, however that ends.
+
+    With `wait`, says that it waits; without, raises BlockingIOError if somebody has it.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / "lock").open("a") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if not wait:
+                raise
+            print(f"waiting for another process that uses {folder}", flush=True)
+            fcntl.flock(file, fcntl.LOCK_EX)
+        yield

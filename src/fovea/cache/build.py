@@ -1,105 +1,202 @@
-"""Building the cache: every image once through decode, crop, resize and render, packed in the order of the plan."""
+"""Building the cache: rows that are in the store are taken from there, the others are rendered and kept there.
+
+Each shard is built by itself, by a function of its rows, and appears in the cache when it is complete. A shard of
+which no row has changed is a hard link to the store's.
+"""
 
 import os
+import shutil
+import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
-from typing import NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import cv2
 import numpy as np
 import pandas as pd
-import torch
 
+from fovea.cache.keys import row_keys, shard_key, square_keys, square_settings
+from fovea.cache.known import KnownRows, StoredRow
 from fovea.cache.picture import make_square
-from fovea.cache.plan import plan_rows
+from fovea.cache.plan import ROWS_AT_ONCE, plan_rows
 from fovea.cache.render import render
-from fovea.cache.shards import SHARD_BYTES, rows_per_shard, write_shards
+from fovea.cache.shards import ShardWriter, is_sealed, read_records
 from fovea.errors import UserError
 from fovea.params.augment import AugmentParams
 from fovea.progress import track
 from fovea.raw import RawFiles, digest
+from fovea.store import locked
 
-ROWS_AT_ONCE = 64  # an image of a rare class is decoded again for each 64 of its rows, so that memory stays bounded
-AHEAD = 4          # tasks per worker that may wait for the writer
+AHEAD = 4        # items per worker that may wait to be taken
+MOST_NAMED = 20  # images that are named in reports/augment.json
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 
-class Task(NamedTuple):
-    """Consecutive rows of one image: `variants` are their numbers, 0 is the image itself."""
+class Built(NamedTuple):
+    summary: dict[str, Any]  # for reports/augment.json
+    rendered: int            # rows that were not in the store
 
-    image: str
-    digest: str
-    variants: list[int]
+
+class Shard(NamedTuple):
+    """Columns of the index for the rows of one shard, in their order there, each (n,)."""
+
+    name: str              # in the store
+    images: np.ndarray
+    digests: np.ndarray
+    variants: np.ndarray
+    keys: np.ndarray
+    squares: np.ndarray    # keys of the squares that the rows are made from
+
+
+@dataclass(frozen=True)
+class Sources:
+    """What rows are made from."""
+
+    files: RawFiles
+    known: KnownRows
+    params: AugmentParams
 
 
 def build_cache(
     folder: Path, raw: Path, manifest: pd.DataFrame, split: pd.DataFrame, params: AugmentParams, workers: int,
-    shard_bytes: int = SHARD_BYTES,
-) -> dict[str, int]:
-    """Write `shard-*.npy` and `index.parquet` into the new `folder`; returns the numbers of reports/augment.json.
+    store: Path,
+) -> Built:
+    """Write shards and `index.parquet` into the new `folder`, rendering only rows that are not in `store`.
 
-    The bytes depend on the images and parameters alone: not on `workers` (threads; 0 is one per core) nor on the
-    order of the manifest. Raises UserError if a raw file is missing, was changed since ingest, or is damaged.
+    The bytes depend on the images and parameters alone: not on what is in the store, nor on `workers` (threads; 0 is
+    one per core), nor on the order of the manifest. Raises UserError if a raw file is missing, was changed since
+    ingest, or is damaged, and if the store cannot be written; what was rendered until then is kept.
     """
-    per_shard = rows_per_shard(params.size, shard_bytes)
-    index = plan_rows(manifest, split, params.variants, params.balance, per_shard)
-    images = int((index["variant"] == 0).sum())
-    folder.mkdir(parents=True)
-    with RawFiles(raw) as files, one_thread_each():
-        results = ordered_map(lambda task: make_rows(task, files, params), tasks(index), workers or os.cpu_count() or 1)
-        lost: list[str] = []
-        shards = write_shards(folder, _rows(results, images, lost), len(index), params.size, per_shard)
-    index.attrs = {**manifest.attrs, "size": params.size, "shards": shards}
+    index = plan_rows(manifest, split, params.variants, params.balance, params.size)
+    rows = store / square_settings(params)
+    try:
+        with locked(rows):
+            shards = plan_shards(index, params)
+            rendered = _fill(rows, shards, raw, params, workers or os.cpu_count() or 1)
+            folder.mkdir(parents=True)
+            for shard, file in zip(shards, index.attrs["shards"], strict=True):
+                link(rows / f"{shard.name}.npy", folder / file)
+            cropped = np.concatenate([read_records(rows, shard.name)["cropped"] for shard in shards])
+    except OSError as error:
+        raise UserError(f"{error.filename or rows}: cannot be written ({error.strerror or error}); make room there "
+                        "(uv run fovea prune) and run dvc repro: it goes on where it stopped") from None
+    starts = np.cumsum([0, *(len(shard.keys) for shard in shards)])
+    lost = ~cropped[starts[index["shard"]] + index["row"]] & (index["variant"] == 0).to_numpy()
+    index.attrs = {**manifest.attrs, "size": params.size, "shards": index.attrs["shards"]}
     index.to_parquet(folder / "index.parquet", index=False)
-    return {
-        "images": images,
+    summary = {
+        "images": int((index["variant"] == 0).sum()),
         "rows": len(index),
         "variants": int((index["variant"] > 0).sum()),
         "size": params.size,
-        "uncropped": len(lost),
+        "uncropped": int(lost.sum()),
+        "uncropped_images": sorted(index["image"][lost])[:MOST_NAMED],
     }
+    return Built(summary, rendered)
 
 
-def tasks(index: pd.DataFrame) -> Iterator[Task]:
-    """The work of each image in the order of the cache, in pieces of at most `ROWS_AT_ONCE` rows."""
-    starts = np.flatnonzero(index["variant"].to_numpy() == 0)
-    stops = np.append(starts[1:], len(index))
-    for start, stop in zip(starts.tolist(), stops.tolist(), strict=True):
-        image, content = str(index["image"].iat[start]), str(index["digest"].iat[start])
-        for first in range(0, stop - start, ROWS_AT_ONCE):
-            yield Task(image, content, list(range(first, min(first + ROWS_AT_ONCE, stop - start))))
+def plan_shards(index: pd.DataFrame, params: AugmentParams) -> list[Shard]:
+    """The shards of an index, in the order of its `attrs["shards"]`."""
+    order = index.drop_duplicates(["shard", "row"]).sort_values(["shard", "row"])
+    columns = [order[name].to_numpy(object) for name in ("image", "digest", "variant")]
+    columns += [row_keys(order, params), square_keys(order)]
+    bounds = np.searchsorted(order["shard"], np.arange(len(index.attrs["shards"]) + 1))
+    parts = [[column[start:stop] for column in columns] for start, stop in pairwise(bounds.tolist())]
+    return [Shard(shard_key(part[3]), *part) for part in parts]
 
 
-def make_rows(task: Task, files: RawFiles, params: AugmentParams) -> tuple[Task, list[np.ndarray], bool]:
-    """Rows uint8 (size, size, 3) of a task, and whether its crop was possible. Depends on nothing else."""
-    content = files.read(task.image)
-    if digest(content) != task.digest:
-        raise UserError(f"{files.folder / task.image}: changed since ingest; run dvc repro")
-    try:
-        square, found = make_square(content, params)
-    except UserError as error:
-        raise UserError(f"{files.folder / task.image}: {error}; replace or remove it and run dvc repro") from None
+def _fill(folder: Path, shards: list[Shard], raw: Path, params: AugmentParams, workers: int) -> int:
+    """Build the shards that are not in the store; returns how many rows were rendered."""
+    missing = [shard for shard in shards if not is_sealed(folder, shard.name)]
+    if not missing:
+        return 0
+    known = KnownRows(folder, params.size, without=_begun(folder, missing))
+    stop = threading.Event()
+    with RawFiles(raw) as files, one_thread_each():
+        sources = Sources(files, known, params)
+        built = ordered_map(lambda shard: build_shard(folder, shard, sources, stop), missing, workers, stop)
+        return sum(track(built, "augment", total=len(missing), unit="shards"))
+
+
+def _begun(folder: Path, missing: list[Shard]) -> set[str]:
+    """Shards that are gone on with, so that their rows are about to move."""
+    return {shard.name for shard in missing if (folder / f"{shard.name}.part").exists()}
+
+
+def build_shard(folder: Path, shard: Shard, sources: Sources, stop: threading.Event) -> int:
+    """Write the rows of `shard` that are missing in `folder`; returns how many of them had to be rendered.
+
+    Depends on nothing else, so that shards may be built in any order and anywhere. Ends between two images if `stop`
+    is set.
+    """
+    rendered = 0
+    with ShardWriter(folder, shard.name, shard.keys, sources.params.size) as writer:
+        for start, end in pieces(shard.images, writer.done):
+            if stop.is_set():
+                break
+            rows, fresh = make_rows(Shard(shard.name, *(column[start:end] for column in shard[1:])), sources)
+            for row in rows:
+                writer.write(*row)
+            rendered += fresh
+    return rendered
+
+
+def pieces(images: np.ndarray, first: int) -> Iterator[tuple[int, int]]:
+    """Rows of the same image that stand together, from row `first` on, at most `ROWS_AT_ONCE`: memory is bounded."""
+    start = first
+    for end in range(first + 1, len(images) + 1):
+        if end == len(images) or images[end] != images[start] or end - start == ROWS_AT_ONCE:
+            yield start, end
+            start = end
+
+
+def make_rows(piece: Shard, sources: Sources) -> tuple[list[StoredRow], int]:
+    """All rows of a piece of one image, and how many of them had to be rendered."""
+    known, params = sources.known, sources.params
+    found = [known.read(int(place)) for place in known.find(piece.keys)]
+    missing = found.count(None)
+    if not missing:
+        return [row for row in found if row], 0
+    square = known.read(int(known.find(piece.squares[:1])[0])) or decode_square(piece, sources)
     rows = [
-        render(square, params.seed, task.digest, variant, params.render) if variant else square
-        for variant in task.variants
+        row or (StoredRow(render(square.pixels, params.seed, piece.digests[0], variant, params.render), square.cropped)
+                if variant else square)
+        for row, variant in zip(found, piece.variants, strict=True)
     ]
-    return task, rows, found
+    return rows, missing
 
 
-def _rows(results: Iterable[tuple[Task, list[np.ndarray], bool]], images: int, lost: list[str]) -> Iterator[np.ndarray]:
-    """All rows in order, with progress; images whose crop was not possible are added to `lost`."""
-    for task, rows, found in track(results, "augment", total=images):
-        if not found and task.variants[0] == 0:
-            lost.append(task.image)
-        yield from rows
+def decode_square(piece: Shard, sources: Sources) -> StoredRow:
+    """The square of an image from its raw file."""
+    image, files = piece.images[0], sources.files
+    content = files.read(image)
+    if digest(content) != piece.digests[0]:
+        raise UserError(f"{files.folder / image}: changed since ingest; run dvc repro")
+    try:
+        return StoredRow(*make_square(content, sources.params))
+    except UserError as error:
+        raise UserError(f"{files.folder / image}: {error}; replace or remove it and run dvc repro") from None
 
 
-def ordered_map(function: Callable[[Item], Result], items: Iterable[Item], workers: int) -> Iterator[Result]:
-    """`map` in threads: results in order, few waiting. The first error is raised and what waits is cancelled."""
+def link(stored: Path, path: Path) -> None:
+    """Make `path` the same file as `stored`, or a copy where the file system has no links between the two."""
+    try:
+        os.link(stored, path)
+    except OSError:
+        shutil.copyfile(stored, path)
+
+
+def ordered_map(
+    function: Callable[[Item], Result], items: Iterable[Item], workers: int, stop: threading.Event | None = None
+) -> Iterator[Result]:
+    """`map` in threads: results in order, few waiting. The first error is raised, what waits is cancelled, and `stop`
+    is set for what runs."""
     waiting: deque[Future[Result]] = deque()
     with ThreadPoolExecutor(workers) as pool:
         try:
@@ -110,6 +207,8 @@ def ordered_map(function: Callable[[Item], Result], items: Iterable[Item], worke
             while waiting:
                 yield waiting.popleft().result()
         finally:
+            if stop is not None:
+                stop.set()
             for future in waiting:
                 future.cancel()
 
@@ -117,6 +216,8 @@ def ordered_map(function: Callable[[Item], Result], items: Iterable[Item], worke
 @contextmanager
 def one_thread_each() -> Iterator[None]:
     """torch and OpenCV use one thread per call: the pool's threads already take every core."""
+    import torch  # see resize.py
+
     before = torch.get_num_threads(), cv2.getNumThreads()
     torch.set_num_threads(1)
     cv2.setNumThreads(1)

@@ -29,7 +29,7 @@ def normalise(square: np.ndarray, how: str) -> np.ndarray:
 
 
 def trim(inside: np.ndarray) -> np.ndarray:
-    """bool (size, size) without its rim, whose pixels are half surround; where the frame cuts the field off, it has no rim."""
+    """bool (size, size) without its rim, whose pixels are half surround. The frame's edge is no rim."""
     width = 2 * round(RIM * len(inside)) + 1
     kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (width, width))
     return cv2.erode(inside.view(np.uint8), kernel).view(bool)

@@ -11,13 +11,12 @@ class Cache:
     """A folder that `build_cache` wrote. Nothing is loaded but the index; pages of pixels come as they are read."""
 
     index: pd.DataFrame    # one row per cached row: image, digest, label, target, split, group, variant, shard, row
-    attrs: dict[str, Any]  # name, classes, positive and digest of the set; size in px; shards
+    attrs: dict[str, Any]  # name, classes, positive and digest of the set; size in px; file names of the shards
 
     def __init__(self, folder: Path | str) -> None:
         self.index = pd.read_parquet(Path(folder) / "index.parquet")
         self.attrs = {str(name): value for name, value in self.index.attrs.items()}
-        paths = [Path(folder) / f"shard-{number:05d}.npy" for number in range(self.attrs["shards"])]
-        self._shards = [np.asarray(np.load(path, mmap_mode="r")) for path in paths]
+        self._shards = [np.asarray(np.load(Path(folder) / name, mmap_mode="r")) for name in self.attrs["shards"]]
         self._shard, self._row = self.index["shard"].to_numpy(), self.index["row"].to_numpy()
 
     def __len__(self) -> int:

@@ -5,7 +5,6 @@ them), without the 2.5 s that importing torchvision takes. Against Pillow: 0.5 m
 """
 
 import numpy as np
-import torch
 
 Extent = tuple[float, float]
 
@@ -18,6 +17,8 @@ def resize(image: np.ndarray, extent: Extent, height: int, width: int, interpola
     """
     if image.shape[:2] == extent == (height, width):
         return image
+    import torch  # takes a second, which a run that renders nothing does not have to wait
+
     image = np.require(image, requirements=["C", "W"])  # torch warns of read-only memory
     planes = torch.from_numpy(image).permute(2, 0, 1)[None]  # a view: the kernel takes interleaved channels
     exact = image.shape[:2] == extent

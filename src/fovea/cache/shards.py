@@ -1,34 +1,133 @@
-"""Writing the packed rows: `.npy` files that numpy maps into memory."""
+"""One shard of the store: `<key>.npy`, which numpy maps into memory, and `<key>.rows`, a record for each of its rows.
 
-from collections.abc import Iterable
+While it is written, the pixels are `<key>.part`, each row followed by its record. Whatever kills the writer, the rows
+with a record that fits them are kept, and the next writer goes on behind them. A finished shard is sealed: it is on
+the disk, read-only, and both files have the same time of change, so that a write to the pixels is noticed.
+"""
+
+import io
+import os
+import zlib
 from pathlib import Path
+from types import TracebackType
+from typing import Self
 
 import numpy as np
 
-SHARD_BYTES = 256 * 2**20
+from fovea.cache.keys import KEY_BYTES
+
+RECORD = np.dtype([("key", f"S{KEY_BYTES}"), ("crc", "<u4"), ("cropped", "?")])
 
 
-def rows_per_shard(size: int, shard_bytes: int) -> int:
-    """Rows of (size, size, 3) bytes that fit into a shard, at least one."""
-    return max(1, shard_bytes // (size * size * 3))
+def header(rows: int, size: int) -> bytes:
+    """What an .npy file of uint8 (rows, size, size, 3) begins with."""
+    begin = io.BytesIO()
+    shape = (rows, size, size, 3)
+    np.lib.format.write_array_header_1_0(begin, {"descr": "|u1", "fortran_order": False, "shape": shape})
+    return begin.getvalue()
 
 
-def shard_path(folder: Path, number: int) -> Path:
-    return folder / f"shard-{number:05d}.npy"
+def is_sealed(folder: Path, name: str) -> bool:
+    """Whether the shard is finished and was not written to since."""
+    try:
+        return _changed(folder / f"{name}.npy") == _changed(folder / f"{name}.rows")
+    except FileNotFoundError:
+        return False
 
 
-def write_shards(folder: Path, rows: Iterable[np.ndarray], total: int, size: int, per_shard: int) -> int:
-    """Write `total` rows uint8 (size, size, 3) in their order; returns the number of shards.
+def read_records(folder: Path, name: str) -> np.ndarray:
+    """`RECORD` (n,) of the rows of a shard that is sealed, or was begun; none if there is no such shard."""
+    try:
+        data = (folder / f"{name}.rows").read_bytes()
+    except FileNotFoundError:
+        return np.empty(0, RECORD)
+    return np.frombuffer(data, RECORD, len(data) // RECORD.itemsize)
+
+
+def read_row(path: Path, row: int, size: int, crc: int) -> np.ndarray | None:
+    """Row `row` of a shard, uint8 (size, size, 3); None if it is not there, or not what its record says."""
+    count = size * size * 3
+    try:
+        with path.open("rb", buffering=0) as file:
+            file.seek(len(header(1, size)) + row * count)
+            data = file.read(count)
+    except FileNotFoundError:
+        return None
+    if len(data) != count or zlib.crc32(data) != crc:
+        return None
+    return np.frombuffer(data, np.uint8).reshape(size, size, 3)
+
+
+class ShardWriter:
+    """Writes the rows of a shard, beginning with the first that is missing, number `done`. A context manager.
 
     Plain writes, not a writable map: a full disk is then an OSError, not the signal SIGBUS.
     """
-    stream = iter(rows)
-    starts = range(0, total, per_shard)
-    for number, start in enumerate(starts):
-        count = min(per_shard, total - start)
-        header = {"descr": "|u1", "fortran_order": False, "shape": (count, size, size, 3)}
-        with shard_path(folder, number).open("wb") as file:
-            np.lib.format.write_array_header_1_0(file, header)
-            for _ in range(count):
-                file.write(next(stream).data)
-    return len(starts)
+
+    def __init__(self, folder: Path, name: str, keys: np.ndarray, size: int) -> None:
+        self._folder, self._name, self._keys, self._size = folder, name, keys, size
+        self._part, self._begin = folder / f"{name}.part", header(len(keys), size)
+        self.done = self._kept()
+
+    def __enter__(self) -> Self:
+        self._pixels = _append(self._part, len(self._begin) + self.done * self._size**2 * 3)
+        self._records = _append(self._folder / f"{self._name}.rows", self.done * RECORD.itemsize)
+        if not self.done:
+            self._pixels.seek(0)
+            _write(self._pixels, self._begin)
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
+        with self._pixels, self._records:
+            if kind is None and self.done == len(self._keys):
+                os.fsync(self._pixels.fileno())
+                os.fsync(self._records.fileno())
+                self._seal()
+
+    def write(self, row: np.ndarray, cropped: bool) -> None:
+        """Append the next row, uint8 (size, size, 3), C order."""
+        data = row.reshape(-1).data
+        _write(self._pixels, data)
+        record = np.array([(self._keys[self.done], zlib.crc32(data), cropped)], RECORD)
+        _write(self._records, record.tobytes())
+        self.done += 1
+
+    def _kept(self) -> int:
+        """How many rows are there already, as their records say."""
+        records = read_records(self._folder, self._name)[: len(self._keys)]
+        try:
+            with self._part.open("rb") as file:
+                if file.read(len(self._begin)) != self._begin:
+                    return 0
+                for number, record in enumerate(records):
+                    data = file.read(self._size**2 * 3)
+                    if record["key"] != self._keys[number] or zlib.crc32(data) != record["crc"]:
+                        return number
+        except FileNotFoundError:
+            return 0
+        return len(records)
+
+    def _seal(self) -> None:
+        now = _changed(self._part)
+        os.utime(self._folder / f"{self._name}.rows", ns=(now, now))
+        finished = self._part.replace(self._folder / f"{self._name}.npy")
+        finished.chmod(0o444)
+
+
+def _changed(path: Path) -> int:
+    return path.stat().st_mtime_ns
+
+
+def _append(path: Path, length: int) -> io.FileIO:
+    """`path` opened for writing behind its first `length` bytes; what lies there now is cut off."""
+    file = io.FileIO(os.open(path, os.O_RDWR | os.O_CREAT, 0o644), "r+")
+    file.truncate(length)
+    file.seek(length)
+    return file
+
+
+def _write(file: io.FileIO, data: bytes | memoryview) -> None:
+    """All of `data`: a disk that becomes full takes a part of it first."""
+    view = memoryview(data)
+    while len(view):
+        view = view[file.write(view) :]
