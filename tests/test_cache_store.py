@@ -129,6 +129,7 @@ def test_a_new_label_or_part_renders_only_variants_that_it_makes_necessary(place
 
 @pytest.mark.parametrize("change", [
     {"size": 17}, {"crop": "centre"}, {"fit": "squash"}, {"interpolation": "bilinear"}, {"exact": True},
+    {"normalise": "ben_graham"},
 ], ids=str)  # fmt: skip
 def test_another_square_renders_every_row(place: Place, change: dict[str, Any]) -> None:
     manifest, split = write_set(place.raw)
@@ -174,7 +175,7 @@ def test_another_version_of_a_library_renders_every_row(place: Place, monkeypatc
 
 def test_every_parameter_of_the_section_is_a_count_a_draw_or_in_the_squares() -> None:
     squares = set(augment_params().model_dump()) - keys.COUNTS - keys.DRAWN
-    assert squares == {"size", "crop", "fit", "interpolation", "exact"}
+    assert squares == {"size", "crop", "fit", "interpolation", "exact", "normalise"}
 
 
 def test_the_shards_of_the_cache_are_those_of_the_store(place: Place) -> None:

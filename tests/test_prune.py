@@ -1,6 +1,7 @@
 """What `fovea prune` keeps for whom, kind by kind."""
 
 import fcntl
+import json
 import os
 import random
 import shutil
@@ -17,7 +18,7 @@ from fovea.errors import UserError
 from fovea.ingest.archives import archive_digest
 from fovea.prune.command import remove
 from fovea.prune.found import Found, size_of
-from fovea.prune.needs import WORKSPACE, Revision, Stage
+from fovea.prune.needs import WORKSPACE, Revision, Stage, read_revisions, users
 from fovea.prune.others import find_archives, find_databases
 from fovea.prune.rows import find_rows
 from fovea.raw import digest
@@ -161,6 +162,21 @@ def test_rows_are_known_by_the_code_that_their_revision_had(store: Store) -> Non
     more = {**SQUARE_CODE, **VARIANT_CODE, "src/fovea/cache/another.py": "0" * 32}
     revision = Revision("a", {"augment": augment({"data/cache": "a"}, more)}, frozenset())
     assert ["a"] in [found.needed_by for found in find_rows(store.rows, [revision], lambda _: store.indexes["a"])]
+
+
+def test_a_revision_is_understood_whose_parameters_were_of_another_schema(tmp_path: Path) -> None:
+    project = Project(tmp_path)
+    project.run("git init -q -b main")
+    (tmp_path / "params.yaml").write_text("augment: {size: 24}")
+    stage = {"params": {"params.yaml": {"augment": {"size": 16, "since_dropped": 1}}}, "deps": [], "outs": []}
+    (tmp_path / "dvc.lock").write_text(json.dumps({"stages": {"augment": stage}}))
+    project.commit("Of an earlier Fovea")
+    (tmp_path / "dvc.lock").unlink()
+    found = users({"params": {"size": 16, "since_dropped": 1}}, "augment", read_revisions(tmp_path))
+    assert [one.name for one in found] == ["main"]
+    (tmp_path / "dvc.lock").write_text("<<<<<<< HEAD")
+    with pytest.raises(UserError, match=r"workspace: its dvc\.lock or reports/ingest\.json cannot be read"):
+        read_revisions(tmp_path)
 
 
 def test_a_revision_whose_index_is_not_here_is_named(store: Store) -> None:

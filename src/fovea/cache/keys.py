@@ -11,12 +11,12 @@ import numpy as np
 import pandas as pd
 
 from fovea import decode, dicom, seeds
-from fovea.cache import circle, crop, picture, render, resize
+from fovea.cache import circle, crop, field, normalise, picture, render, resize
 from fovea.files import write_json
 from fovea.params.augment import AugmentParams
 from fovea.store import code_of, library_version, origin_key
 
-SQUARE_CODE = code_of(decode, dicom, circle, crop, picture, resize)
+SQUARE_CODE = code_of(decode, dicom, circle, crop, field, normalise, picture, resize)
 VARIANT_CODE = code_of(render, seeds)
 LIBRARIES = ("numpy", "opencv-python-headless", "pillow", "pydicom", "simplejpeg", "torch")  # that touch a pixel
 COUNTS = {"variants", "balance"}  # how many rows there are, not what is in them
