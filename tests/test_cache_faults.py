@@ -91,6 +91,16 @@ def test_a_build_that_is_killed_again_and_again_comes_to_its_end(place: Place, i
     assert goes_on(place, images, finished) == ROWS - 12
 
 
+def test_a_kill_while_the_old_cache_is_deleted_leaves_the_new_one(place: Place, images: Set, finished: Place) -> None:
+    place.build(*images, variants=1)
+    second = Point("c_call", "posix.unlink", 2)
+    assert faults.run(place, *images, point=second, action=faults.kill) == (-signal.SIGKILL, "")
+    assert place.contents() == finished.contents()
+    assert len(list(place.folder.glob(".cache.*.old"))) == 1
+    assert faults.run(place, *images) == (0, "0 rendered\n")
+    assert [path.name for path in place.folder.glob(".cache*")] == []
+
+
 def test_sigterm_ends_a_build_in_order_before_its_next_image(place: Place, images: Set, finished: Place) -> None:
     point = Point("call", "ShardWriter.write", 5)
     code = faults.run(place, *images, point=point, action=faults.terminate, workers=2)
