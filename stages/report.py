@@ -19,6 +19,7 @@ from fovea.evaluation.table import read_predictions
 from fovea.files import read_json, replacing
 from fovea.params.report import ReportParams
 from fovea.params.section import load, read_sections
+from fovea.params.train import TrainParams
 from fovea.report.audit import audit_tags
 from fovea.report.figures import save_png
 from fovea.report.html import draw_figures, render
@@ -39,6 +40,7 @@ results = Results(
     examples=params.examples,
     worst=params.worst,
     parameters={name: sections[name] for name in PRINTED},
+    train=load("train", TrainParams),
     commands={name: stage["cmd"] for name, stage in stages.items()},
     ingest=read_json("reports/ingest.json"),
     rejected=read_table("reports/rejected.csv"),

@@ -135,7 +135,8 @@ def write_summaries(folder: Path, images: pd.DataFrame, classes: list[str], posi
     write_json(reports / "split.json", by_part | {"images": totals, "groups": {"train": 20, "val": 5, "test": 6}})
     write_json(reports / "audit.json", audited(images, classes))
     write_json(reports / "augment.json", {"images": len(images), "rows": len(images) + totals["train"],
-                                          "variants": 1, "size": SIZE, "uncropped": 1})
+                                          "variants": 1, "size": SIZE, "uncropped": 8,
+                                          "uncropped_images": sorted(images["image"])[:8]})
     write_json(folder / "mlflow_run.json", {"run_id": None})
     write_json(folder / "models" / "model.json", {
         "model": "resnet18", "weights": "none", "classes": classes, "positive": positive, "head": {"hidden": 0},
@@ -172,6 +173,9 @@ def report_of(folder: Path, clean: bool = False, **options: Any) -> str:
     if clean:
         audit = folder / "reports" / "audit.json"
         write_json(audit, clean_audit(json.loads(audit.read_text(encoding="utf-8"))))
+        augment = folder / "reports" / "augment.json"
+        counts = json.loads(augment.read_text(encoding="utf-8"))
+        write_json(augment, counts | {"uncropped": 0, "uncropped_images": []})
     return run_report(folder)
 
 
@@ -198,6 +202,13 @@ def binary(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A report of two classes, one of them positive, trained without validation."""
     folder = tmp_path_factory.mktemp("binary")
     report_of(folder, classes=["healthy", "ill"], positive="ill", name="aptos", validated=False)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def many(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("many")
+    report_of(folder, classes=[f"species {number}" for number in range(25)])
     return folder
 
 
@@ -355,7 +366,7 @@ def test_the_models_figure_stands_below_what_it_must_beat(hostile: Path) -> None
 def test_images_in_which_nothing_was_found_have_a_report_that_says_so(tmp_path: Path) -> None:
     page = Elements(report_of(tmp_path, clean=True, classes=["a", "b"])).text
     for line in ("No warning: nothing was found", "No picture is there twice.", "Nothing: the files are alike",
-                 "None is much darker"):
+                 "None is much darker", "The circle of the photograph was found in all 44 images."):
         assert line in page
     assert "warnings about these images" not in page and "What a model must beat" not in page
 
@@ -376,9 +387,41 @@ def test_the_run_is_tagged_with_its_strong_shortcuts() -> None:
     assert audit_tags(clean_audit(audit), False)["fovea.shortcuts"] == "off"  # what YAML makes of off
 
 
-def test_many_classes_have_a_report(tmp_path: Path) -> None:
-    page = report_of(tmp_path, classes=[f"species {number}" for number in range(25)])
-    assert "species 24" in page
+def test_many_classes_have_a_report(many: Path) -> None:
+    assert "species 24" in page_of(many)
+
+
+def drawn_section(folder: Path) -> str:
+    return page_of(folder).split('<section id="input">')[1].split("</section>")[0]
+
+
+def test_what_the_model_gets_is_shown_for_each_class_in_the_first_epochs_of_the_full_phase(hostile: Path) -> None:
+    section = Elements(drawn_section(hostile))
+    shown = [attributes["alt"] for tag, attributes in section.tags if tag == "img"]
+    for name in HOSTILE:
+        lines = [[alt for alt in shown if alt.endswith(f" of {name}{variant}, {when}")]
+                 for variant in ("", ", variant 1") for when in ("stored", "epoch 4", "epoch 5", "epoch 6")]
+        assert [len(line) for line in lines] == [1] * 8, name
+    assert not [alt for alt in shown if alt.endswith(("epoch 3", "epoch 7"))]
+
+
+def test_with_few_classes_more_images_of_each_are_drawn(binary: Path) -> None:
+    shown = [attributes["alt"] for tag, attributes in Elements(drawn_section(binary)).tags if tag == "img"]
+    assert sum(alt.endswith("of ill, stored") for alt in shown) == 3
+
+
+def test_of_many_classes_the_first_are_drawn_and_the_others_counted(many: Path) -> None:
+    section = drawn_section(many)
+    assert "of species 7, stored" in section and "of species 8, stored" not in section
+    assert "17 more classes are not shown" in section
+
+
+def test_images_in_which_the_crop_found_nothing_come_first(hostile: Path) -> None:
+    section = drawn_section(hostile)
+    names = json.loads((hostile / "reports" / "augment.json").read_text())["uncropped_images"]
+    shown = [attributes["alt"] for tag, attributes in Elements(section).tags if tag == "img"]
+    assert shown[:6] == [f"Image {name}, stored whole" for name in names[:6]]
+    assert "found in 8 of 104 images, which are stored whole. The first 6 are shown." in section
 
 
 def open_in_chromium(page: Path, profile: Path) -> tuple[str, str]:

@@ -10,7 +10,7 @@ import typer
 from typer.core import TyperGroup
 
 from fovea.errors import UserError
-from fovea.params.section import read_sections
+from fovea.params.section import load, read_sections
 
 RECIPES = Path("recipes")
 
@@ -33,6 +33,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="What is not a stage of the pipeline. The pipeline itself runs with `dvc repro`.",
 )
+cache = typer.Typer(no_args_is_help=True, help="The images as they are stored for training.")
+app.add_typer(cache, name="cache")
 
 
 @app.callback()
@@ -131,6 +133,18 @@ def figures(
     experiments = [published.read_experiment(name) for name in names]
     for path in published.write_figures(experiments, out):
         print(path)
+
+
+@cache.command()
+def show(
+    image: Annotated[str, typer.Option(help="Address of the image in the manifest, or the end of it.")],
+    out: Annotated[Path | None, typer.Option(help="PNG file; <image>-seen.png if left out.")] = None,
+) -> None:
+    """Draw one image as it was photographed, as it is stored, and as the model gets it in a few epochs."""
+    from fovea import contact_sheet
+    from fovea.params.train import TrainParams
+
+    print(contact_sheet.write_sheet(Path("data"), image, load("train", TrainParams), out))
 
 
 @app.command()

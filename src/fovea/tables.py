@@ -25,6 +25,11 @@ def as_utf8(text: str) -> str:
     return text.encode("utf-8", "backslashreplace").decode().replace("\0", "\\x00")
 
 
+def printable(text: str) -> str:
+    """`text` for a line on a terminal: names from foreign sets may hold what a terminal obeys, or end the line."""
+    return "".join(mark if mark.isprintable() else mark.encode("unicode_escape").decode() for mark in text)
+
+
 def plain_text(cell: str) -> str:
     """The UTF-8 text that `safe_cell` turned into `cell`."""
     return cell[1:] if cell.startswith("'") and FORMULA.match(cell) else cell

@@ -12,6 +12,7 @@ import pandas as pd
 import pyarrow
 
 from fovea.errors import UserError
+from fovea.tables import printable
 
 MANIFEST, SPLIT = "data/manifest.parquet", "data/split.parquet"
 CHANGES = {
@@ -143,10 +144,10 @@ def describe(table: pd.DataFrame) -> list[str]:
     lines = []
     for change, words in CHANGES.items():
         rows = table[np.array([change in changes.split("; ") for changes in table["change"]], dtype=bool)]
-        classes = _printable(", ".join(f"{name}: {count}" for name, count in _by_class(rows, change).items()))
+        classes = printable(", ".join(f"{name}: {count}" for name, count in _by_class(rows, change).items()))
         lines.append(f"{words:<26}{len(rows):>7}   {classes}".rstrip())
         if len(rows):
-            names = [_printable(_name(row, change)) for _, row in rows.head(SHOWN).iterrows()]
+            names = [printable(_name(row, change)) for _, row in rows.head(SHOWN).iterrows()]
             lines.append(" " * 36 + ", ".join(names) + (", ..." if len(rows) > SHOWN else ""))
     return lines
 
@@ -164,8 +165,3 @@ def _name(row: "pd.Series[str]", change: str) -> str:
     if change == "renamed":
         return f"{row['old_image']} -> {row['image']}"
     return row["old_image"] if change == "removed" else row["image"]
-
-
-def _printable(text: str) -> str:
-    """Names from foreign sets may hold what a terminal obeys, or end the line."""
-    return "".join(mark if mark.isprintable() else mark.encode("unicode_escape").decode() for mark in text)

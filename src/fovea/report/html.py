@@ -6,7 +6,7 @@ import numpy as np
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from matplotlib.figure import Figure
 
-from fovea.report import audit, content, figures
+from fovea.report import audit, content, drawn, figures
 from fovea.report.pictures import examples
 from fovea.report.results import Results
 
@@ -20,7 +20,7 @@ def render(results: Results) -> str:
     environment.filters["figure"] = format_figure
     confusion = content.confusion(results)
     return environment.get_template("template.html").render(
-        r=results, content=content, audit=audit, confusion=confusion, shares=row_shares(confusion),
+        r=results, content=content, audit=audit, drawn=drawn, confusion=confusion, shares=row_shares(confusion),
         shorten=figures.shorten,
         examples=[(name, examples(results.cache, name, results.examples)) for name in results.classes],
     )

@@ -1,6 +1,7 @@
 """Small copies of cached images, as data URIs that need no file beside the page."""
 
 import base64
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import cv2
@@ -21,10 +22,10 @@ class Picture:
     uri: str
 
 
-def data_uri(pixels: np.ndarray) -> str:
-    """RGB uint8 (size, size, 3) as a JPEG data URI, at most SIDE px."""
-    if pixels.shape[0] > SIDE:
-        pixels = cv2.resize(pixels, (SIDE, SIDE), interpolation=cv2.INTER_AREA)
+def data_uri(pixels: np.ndarray, side: int = SIDE) -> str:
+    """RGB uint8 (size, size, 3) as a JPEG data URI, at most `side` px."""
+    if pixels.shape[0] > side:
+        pixels = cv2.resize(pixels, (side, side), interpolation=cv2.INTER_AREA)
     encoded = simplejpeg.encode_jpeg(np.ascontiguousarray(pixels), quality=QUALITY, colorspace="RGB")
     return "data:image/jpeg;base64," + base64.b64encode(encoded).decode("ascii")
 
@@ -40,15 +41,18 @@ def pictures(cache: Cache, rows: np.ndarray) -> list[Picture]:
 
 
 def examples(cache: Cache, label: str, count: int) -> list[Picture]:
-    """`count` training images of a class. The cache is ordered by digest, so that even steps are a fair draw."""
-    index = cache.index
+    """`count` training images of a class."""
+    return pictures(cache, spread(cache.index, label, count))
+
+
+def spread(index: pd.DataFrame, label: str, count: int) -> np.ndarray:
+    """Rows of `count` training images of a class. In the index's order, by digest, even steps are a fair draw."""
     rows = np.flatnonzero((index["split"] == "train") & (index["variant"] == 0) & (index["label"] == label))
-    even = np.linspace(0, len(rows) - 1, min(count, len(rows))).round().astype(int)
-    return pictures(cache, rows[even])
+    return rows[np.linspace(0, len(rows) - 1, min(count, len(rows))).round().astype(int)]
 
 
-def originals(cache: Cache, images: pd.Series) -> list[Picture]:
+def originals(cache: Cache, images: Sequence[str] | pd.Series) -> list[Picture]:
     """The images of these names, in this order."""
     rows = np.flatnonzero(cache.index["variant"] == 0)
     places = pd.Series(rows, index=cache.index["image"].iloc[rows])
-    return pictures(cache, places.loc[images].to_numpy())
+    return pictures(cache, places.loc[list(images)].to_numpy())

@@ -6,6 +6,7 @@ from typing import Any
 import pandas as pd
 
 from fovea.cache.read import Cache
+from fovea.params.train import TrainParams
 
 
 @dataclass(frozen=True)
@@ -16,6 +17,7 @@ class Results:
     examples: int                    # example images per class
     worst: int                       # most confidently wrong images, and labels to look at again
     parameters: dict[str, Any]       # sections of the parameter file
+    train: TrainParams
     commands: dict[str, str]         # stage: command line
     ingest: dict[str, Any]
     rejected: pd.DataFrame           # image, reason

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from fovea.cache.read import Cache
 from fovea.seeds import generator
-from fovea.training.transforms import Draws, apply_batched, apply_cpu, centred, draw
+from fovea.training.transforms import Draws, apply_batched, apply_cpu, centred, draw, draw_keys
 
 if TYPE_CHECKING:
     from fovea.params.train import TransformParams
@@ -87,9 +87,8 @@ def make_rows(cache: Cache, chosen: np.ndarray, crop: int | None, scaling: str, 
     """The rows of `cache` where `chosen` (rows of the index,) bool is true."""
     index = cache.index[chosen]
     targets = torch.as_tensor(index["target"].to_numpy(np.int64), device=device)
-    keys = [f"{digest}/{variant}" for digest, variant in zip(index["digest"], index["variant"], strict=True)]
-    size = cache.attrs["size"]
-    return Rows(cache, np.flatnonzero(chosen), targets, keys, crop or size, Scaling(scaling, device), device)
+    side = crop or cache.attrs["size"]
+    return Rows(cache, np.flatnonzero(chosen), targets, draw_keys(index), side, Scaling(scaling, device), device)
 
 
 def shuffled_batches(count: int, batch_size: int, seed: int, epoch: int) -> list[np.ndarray]:

@@ -1,16 +1,19 @@
-"""Random transforms of each image: one affine map and one colour map, drawn from its content, on CPU or GPU."""
+"""Random transforms of each image: one affine map and one colour map, drawn from its content, on CPU or GPU.
+
+torch and OpenCV are imported by what runs on them, so that the report can show CPU draws without the 2 s of torch.
+"""
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
-import torch.nn.functional as F
-from torch import Tensor
+import pandas as pd
 
 from fovea.seeds import uniforms
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from fovea.params.train import TransformParams
 
 LUMA = np.array([0.299, 0.587, 0.114])  # ITU-R BT.601, as PIL and torchvision
@@ -30,8 +33,13 @@ class Draws:
         return any((factor != 1).any() for factor in (self.brightness, self.contrast, self.saturation))
 
 
+def draw_keys(index: pd.DataFrame) -> list[str]:
+    """What the draws of each cached row depend on: its content and variant."""
+    return [f"{digest}/{variant}" for digest, variant in zip(index["digest"], index["variant"], strict=True)]
+
+
 def draw(params: "TransformParams", size: int, crop: int, seed: int, epoch: int, keys: list[str]) -> Draws:
-    """Draws for images of `size` px that become `crop` px. `keys` name each image's content and variant."""
+    """Draws for images of `size` px that become `crop` px. `keys` are those of `draw_keys`."""
     u = np.stack([uniforms(seed, "transform", epoch, key) for key in keys])
     mirror_x = np.where(u[:, 0] < params.hflip, -1.0, 1.0)
     mirror_y = np.where(u[:, 1] < params.vflip, -1.0, 1.0)
@@ -90,8 +98,11 @@ def apply_cpu(images: np.ndarray, draws: Draws, crop: int) -> np.ndarray:
     return out
 
 
-def apply_batched(images: Tensor, draws: Draws, crop: int) -> Tensor:
+def apply_batched(images: "Tensor", draws: Draws, crop: int) -> "Tensor":
     """Images (n, 3, size, size) in [0, 255] on any device to (n, 3, crop, crop) float32, each with its own draw."""
+    import torch
+    import torch.nn.functional as F
+
     n, size = len(images), images.shape[-1]
     affine = torch.as_tensor(draws.affine, dtype=torch.float32, device=images.device)
     x, y = torch.meshgrid(*(torch.arange(crop, device=images.device),) * 2, indexing="xy")

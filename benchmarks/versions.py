@@ -1,0 +1,150 @@
+"""What another version of an image set costs: every stage before training, under DVC, from cold to nothing changed.
+
+    python -m benchmarks.versions
+
+Printed last, on an otherwise idle virtual machine:
+
+    (not yet printed)
+"""
+
+import os
+import re
+import shutil
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterable
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
+from pathlib import Path
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+
+from benchmarks.ingest import photographs
+from fovea.demo.photograph import encode_jpeg
+from tests.project import SMALL, Project
+
+IMAGES, SIDE, DRAWN, CHANGED = 35_000, 512, 200, 0.01
+SIZE, VARIANTS = 128, 1
+
+
+class Cost(NamedTuple):
+    total: float     # s of `dvc repro`
+    augment: float   # s of the stage itself, as far as its last line; 0 if it did not run
+    rendered: int    # rows
+    disk: float      # GB that the run took beside the raw images
+
+
+def write_images(raw: Path, drawn: list[np.ndarray], numbers: Iterable[int], seed: int = 0) -> None:
+    """JPEGs, each a drawn photograph turned and lit in its own way: unlike enough that none is a copy of another."""
+    with ProcessPoolExecutor() as pool:
+        for path, data in pool.map(partial(draw_image, drawn=drawn, seed=seed), numbers, chunksize=100):
+            (raw / path).parent.mkdir(parents=True, exist_ok=True)
+            (raw / path).write_bytes(data)
+
+
+def draw_image(number: int, drawn: list[np.ndarray], seed: int) -> tuple[str, bytes]:
+    draws = np.random.default_rng([seed, number])
+    photograph = drawn[number % len(drawn)]
+    turn = cv2.getRotationMatrix2D((photograph.shape[1] / 2, photograph.shape[0] / 2), draws.uniform(0, 360), 1)
+    turn[:, 2] += draws.uniform(-20, 20, 2) - (photograph.shape[1] - SIDE) / 2
+    coarse = draws.uniform(0.4, 1.6, (9, 9)).astype(np.float32)
+    light = cv2.resize(coarse, (SIDE, SIDE), interpolation=cv2.INTER_CUBIC)
+    lit = cv2.multiply(cv2.warpAffine(photograph, turn, (SIDE, SIDE)), cv2.merge([light] * 3), dtype=cv2.CV_8U)
+    return f"{number % 5}/{number:06}.jpg", encode_jpeg(lit, 90)
+
+
+def repro(project: Project) -> Cost:
+    """`dvc repro` up to `augment`, by the clock."""
+    before = used(project.folder)
+    start = began = time.monotonic()
+    augment, rendered = 0.0, 0
+    command = ["dvc", "repro", "augment"]
+    with subprocess.Popen(command, cwd=project.folder, env=project.environment, text=True,
+                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as process:  # fmt: skip
+        assert process.stdout
+        for line in process.stdout:
+            if line.startswith("Running stage"):
+                began = time.monotonic()
+            if found := re.match(r"augment: .*, (\d+) rendered", line):
+                augment, rendered = time.monotonic() - began, int(found[1])
+    assert process.returncode == 0
+    return Cost(time.monotonic() - start, augment, rendered, (used(project.folder) - before) / 1e9)
+
+
+def used(folder: Path) -> int:
+    """Bytes on the disk below `folder` without the raw images; a file with several names counts once."""
+    found = {}
+    for path, folders, names in os.walk(folder):
+        folders[:] = [name for name in folders if Path(path, name) != folder / "data/raw"]
+        for name in names:
+            status = os.lstat(Path(path, name))
+            found[status.st_ino] = status.st_blocks * 512
+    return sum(found.values())
+
+
+def copy_seconds(folder: Path, to: Path) -> float:
+    """One sequential copy of a folder, with what it needs to be on the disk."""
+    start = time.monotonic()
+    shutil.copytree(folder, to)
+    subprocess.run(["sync", "-f", to], check=True)
+    seconds = time.monotonic() - start
+    shutil.rmtree(to)
+    return seconds
+
+
+def measure(project: Project, drawn: list[np.ndarray]) -> None:
+    """The images are there; they are as before at the end."""
+    raw, cache = project.folder / "data/raw/small", project.folder / "data/cache"
+    some = range(0, IMAGES, int(1 / CHANGED))
+    added = range(IMAGES, IMAGES + len(some))
+    cold = repro(project)
+    size, files = sum(path.stat().st_size for path in cache.iterdir()), len(list(cache.iterdir()))
+    print(f"cache of {size / 1e9:.1f} GB in {files} files")
+    print(f"{'':<24}  dvc repro     of cold     augment     of cold    rendered      disk")
+    show("cold", cold, cold)
+    show("nothing changed", repro(project), cold)
+    saved = {path: path.read_bytes() for path in (raw / draw_image(number, drawn, 0)[0] for number in some)}
+    write_images(raw, drawn, some, seed=1)
+    show(f"{len(some)} images changed", repro(project), cold)
+    copied = copy_seconds(cache, project.folder / "copy")
+    show("(one copy of the cache)", Cost(copied, copied, 0, size / 1e9), cold)
+    for path, data in saved.items():
+        path.write_bytes(data)
+    show("swapped back", repro(project), cold)
+    write_images(raw, drawn, added)
+    show(f"{len(added)} images added", repro(project), cold)
+    for number in added:
+        (raw / draw_image(number, drawn, 0)[0]).unlink()
+    project.set_params({"augment.render.rotation": 20})
+    show("rotation changed", repro(project), cold)
+    project.set_params({"augment.interpolation": "bilinear"})
+    show("interpolation changed", repro(project), cold)
+
+
+def show(name: str, cost: Cost, cold: Cost) -> None:
+    print(f"{name:<24} {cost.total:9.2f} s {cost.total / cold.total:9.1%} {cost.augment:9.2f} s "
+          f"{cost.augment / cold.augment:9.1%} {cost.rendered:11} {cost.disk:6.2f} GB", flush=True)
+
+
+def main() -> None:
+    drawn = photographs(SIDE + 80, DRAWN)
+    print(f"{IMAGES} JPEGs of {SIDE} px to {SIZE} px, {VARIANTS} variant, ingest to augment, "
+          f"{os.cpu_count()} cores, n = 1")
+    with tempfile.TemporaryDirectory() as folder:
+        write_images(Path(folder) / "small", drawn, range(IMAGES))
+        for links in ("copy", "hardlink"):
+            project = Project.create(Path(folder) / links)
+            project.set_params({**SMALL, "augment.size": SIZE, "augment.variants": VARIANTS, "augment.crop": "fundus"})
+            project.run(f"dvc config cache.type {links}")
+            shutil.move(Path(folder) / "small", project.folder / "data/raw/small")
+            print(f"DVC's cache.type {links}" + (", its default without reflinks" if links == "copy" else ""))
+            measure(project, drawn)
+            shutil.move(project.folder / "data/raw/small", Path(folder) / "small")
+            shutil.rmtree(project.folder)
+
+
+if __name__ == "__main__":
+    main()
