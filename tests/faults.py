@@ -37,14 +37,15 @@ class Point(NamedTuple):
 def start(
     place: Place, manifest: pd.DataFrame, split: pd.DataFrame, name: str = "cache", *,
     point: Point | None = None, action: Callable[[], None] = lambda: None, largest_file: int | None = None,
-    workers: int = 1,
+    shard: int = 4 * ROW,
 ) -> BaseProcess:
     """Begin to build `<name>` in the folder of `place`, as the stage does; what is printed goes to `<name>.log`.
 
-    At `point` the process does `action`; it may write files of up to `largest_file` bytes.
+    At `point` the process does `action`. It may write files of up to `largest_file` bytes, and fills shards of up to
+    `shard` bytes.
     """
     happens = (point, action) if point else None
-    process = PROCESSES.Process(target=_stage, args=(place, manifest, split, name, happens, largest_file, workers))
+    process = PROCESSES.Process(target=_stage, args=(place, manifest, split, name, happens, largest_file, shard))
     process.start()
     return process
 
@@ -84,12 +85,12 @@ def wait_for_text(text: str, file: Path) -> None:
 
 def _stage(
     place: Place, manifest: pd.DataFrame, split: pd.DataFrame, name: str,
-    happens: tuple[Point, Callable[[], None]] | None, largest_file: int | None, workers: int,
+    happens: tuple[Point, Callable[[], None]] | None, largest_file: int | None, shard: int,
 ) -> None:
     output = os.open(place.folder / f"{name}.log", os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
     for stream in (1, 2):
         os.dup2(output, stream)
-    plan.SMALLEST = 4 * ROW
+    plan.SMALLEST = shard
     if largest_file:
         resource.setrlimit(resource.RLIMIT_FSIZE, (largest_file, largest_file))
     report_user_errors()
@@ -99,7 +100,7 @@ def _stage(
         sys.setprofile(watch)
     try:
         with replacing(place.folder / name) as folder:
-            built = build_cache(folder, place.raw, manifest, split, augment_params(), workers, place.store)
+            built = build_cache(folder, place.raw, manifest, split, augment_params(), 1, place.store)
     except Exception as error:  # multiprocessing would print a traceback of its own
         sys.excepthook(type(error), error, error.__traceback__)
         sys.exit(1)
