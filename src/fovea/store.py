@@ -15,7 +15,7 @@ from types import ModuleType
 from typing import IO, Any
 
 from fovea.errors import UserError
-from fovea.files import write_json
+from fovea.files import is_running, write_json
 
 LOCK = "lock"  # file in each folder of the store
 
@@ -95,18 +95,16 @@ def _open(path: Path, tables: tuple[str, ...]) -> sqlite3.Connection:
 
 
 @contextmanager
-def locked(folder: Path, wait: bool = True) -> Iterator[None]:
-    """Have `folder`, made if it is not there, to oneself. The lock ends with the process, however that ends.
+def locked(folder: Path) -> Iterator[None]:
+    """Have `folder`, made if it is not there, to oneself; says so if it waits for another process.
 
-    With `wait`, says that it waits; without, raises BlockingIOError if somebody has it.
+    The lock ends with the process, however that ends.
     """
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / LOCK).open("a") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            if not wait:
-                raise
             print(f"waiting for another process that uses {folder}", flush=True)
             fcntl.flock(file, fcntl.LOCK_EX)
         yield
@@ -141,13 +139,3 @@ def unshared(folder: Path) -> Iterator[None]:
             running = [f"{name} (process {pid})" for pid, name in lines if is_running(int(pid))]
             raise UserError(f"{', '.join(running) or 'a stage'} is running; wait until it ends") from None
         yield
-
-
-def is_running(process: int) -> bool:
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:  # somebody else's
-        return True
-    return True

@@ -39,7 +39,7 @@ def find_rows(store: Path, revisions: list[Revision], read_index: ReadIndex) -> 
         used_by = users(origin, "augment", revisions)
         needed = find_needed(used_by, draws, read_index)
         note = f"{names} not in DVC's cache here" if (names := ", ".join(sorted(needed.unknown - needed.by))) else ""
-        shards = choose_shards(folder, needed)
+        shards = choose_shards(folder, needed, origin["params"]["size"])
         stay = shards | {f"variants-{key}" for key, drawn in draws.items() if users(drawn, "augment", used_by)}
         stay |= {"squares"}
         if shards:
@@ -70,10 +70,13 @@ def find_needed(revisions: list[Revision], draws: Draws, read_index: ReadIndex) 
     return Needed(set(shards), np.concatenate([np.empty(0, f"S{KEY_BYTES}"), *shards.values()]), by, unknown)
 
 
-def choose_shards(folder: Path, needed: Needed) -> set[str]:
-    """Names of the finished shards that are needed as they are, and of others that alone have a row that is needed."""
+def choose_shards(folder: Path, needed: Needed, size: int) -> set[str]:
+    """Names of the finished shards that are needed as they are, and of others that alone have a row that is needed.
+
+    `size` in px of the rows.
+    """
     names = {path.stem for path in folder.iterdir() if path.suffix in (".npy", ".part")}
-    chosen = {name for name in names & needed.names if is_sealed(folder, name)}
+    chosen = {name for name in names & needed.names if is_sealed(folder, name, size)}
     there = [read_records(folder, name)["key"] for name in chosen]
     missing = np.setdiff1d(needed.keys, np.concatenate([needed.keys[:0], *there]))
     for name in sorted(names - chosen, key=lambda name: (name not in needed.names, name)):

@@ -10,7 +10,8 @@ from dvc.lock import LockError
 from dvc.repo import Repo
 
 from fovea.errors import UserError
-from fovea.store import is_running, unshared
+from fovea.files import is_running
+from fovea.store import unshared
 
 
 @contextmanager
