@@ -66,7 +66,7 @@ def goes_on(place: Place, images: Set, finished: Place) -> int:
 KILLS = {
     "between the pixels of a row and its record": (Point("call", "_write", 7), 2),  # a header, two rows, pixels
     "between two rows": (Point("call", "ShardWriter.write", 8), 7),
-    "between the seal of a shard and its name": (Point("c_call", "posix.replace", 2), None),
+    "between the seal of a shard and its name": (Point("c_call", "posix.replace", 4), None),  # two are of origins
     "between two links": (Point("c_call", "posix.link", 2), ROWS),
     "between the shards and the index": (Point("call", "DataFrame.to_parquet", 1), ROWS),
 }
@@ -93,7 +93,7 @@ def test_a_build_that_is_killed_again_and_again_comes_to_its_end(place: Place, i
 
 def test_a_kill_while_the_old_cache_is_deleted_leaves_the_new_one(place: Place, images: Set, finished: Place) -> None:
     place.build(*images, variants=1)
-    second = Point("c_call", "posix.unlink", 2)
+    second = Point("c_call", "posix.unlink", 4)  # two are of temporary files of origins
     assert faults.run(place, *images, point=second, action=faults.kill) == (-signal.SIGKILL, "")
     assert place.contents() == finished.contents()
     assert len(list(place.folder.glob(".cache.*.old"))) == 1
