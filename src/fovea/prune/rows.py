@@ -77,11 +77,15 @@ def choose_shards(folder: Path, needed: Needed, size: int) -> set[str]:
     """
     names = {path.stem for path in folder.iterdir() if path.suffix in (".npy", ".part")}
     chosen = {name for name in names & needed.names if is_sealed(folder, name, size)}
-    there = [read_records(folder, name)["key"] for name in chosen]
-    missing = np.setdiff1d(needed.keys, np.concatenate([needed.keys[:0], *there]))
+    keys = np.unique(needed.keys)
+    if not len(keys):
+        return chosen
+    missing = ~np.isin(keys, np.concatenate([keys[:0], *(read_records(folder, name)["key"] for name in chosen)]))
     for name in sorted(names - chosen, key=lambda name: (name not in needed.names, name)):
-        found = np.intersect1d(missing, read_records(folder, name)["key"])
-        if len(found):
+        found = read_records(folder, name)["key"]
+        places = np.minimum(np.searchsorted(keys, found), len(keys) - 1)
+        places = places[(keys[places] == found) & missing[places]]
+        if len(places):
             chosen.add(name)
-            missing = np.setdiff1d(missing, found, assume_unique=True)
+            missing[places] = False
     return chosen
