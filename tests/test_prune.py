@@ -22,7 +22,7 @@ from fovea.prune.needs import WORKSPACE, Revision, Stage, read_revisions, users
 from fovea.prune.others import find_archives, find_databases
 from fovea.prune.rows import find_rows
 from fovea.raw import digest
-from fovea.revisions import current_revisions
+from fovea.revisions import current_revisions, read_tracked
 from fovea.store import open_database, share, unshared
 from tests.cache_sets import augment_params, draw_eye, tables, write_png
 from tests.project import Project
@@ -231,6 +231,14 @@ def test_revisions_are_branches_tags_stashes_and_a_detached_head(tmp_path: Path)
     assert [name.split()[0] for name, _ in current_revisions(tmp_path)] == ["main", "v1", "stash"]
     project.run("git checkout -q --detach")
     assert next(current_revisions(tmp_path))[0] == "HEAD"
+
+
+def test_what_is_not_utf8_in_a_revision_is_spelled_out(tmp_path: Path) -> None:
+    project = Project(tmp_path)
+    project.run("git init -q -b main")
+    (tmp_path / "dvc.lock").write_bytes(b"gr\xfcn \xc3\xa9")
+    project.commit("Latin-1, then UTF-8")
+    assert read_tracked(tmp_path, "main", "dvc.lock") == "gr\\xfcn é"
 
 
 def test_who_uses_the_store_keeps_prune_out_and_prune_keeps_others_out(tmp_path: Path) -> None:

@@ -108,9 +108,10 @@ def git_facts(root: Path) -> dict[str, str]:
 
 
 def git(root: Path, *arguments: str) -> str | None:
-    """Output of git, None if git is missing or refuses."""
+    """Output of git as UTF-8, what is not spelled out; None if git is missing or refuses."""
     try:
-        result = subprocess.run(["git", *arguments], cwd=root, capture_output=True, text=True, timeout=60, check=False)
+        result = subprocess.run(["git", *arguments], cwd=root, capture_output=True, encoding="utf-8",
+                                errors="backslashreplace", timeout=60, check=False)
     except (OSError, subprocess.TimeoutExpired):
         return None
     return result.stdout.strip() if result.returncode == 0 else None
