@@ -16,6 +16,7 @@ from fovea.cache import keys, plan
 from fovea.cache.read import Cache
 from fovea.raw import digest
 from tests.cache_sets import ROW, Place, augment_params, draw_eye, tables, write_png, write_set
+from tests.import_closure import ROOT, import_closure
 
 
 @pytest.fixture(autouse=True)
@@ -143,6 +144,13 @@ def test_other_code_renders_what_it_makes(
     place.build(manifest, split)
     monkeypatch.setattr(keys, name, "other")
     assert place.build(manifest, split).rendered == rendered
+
+
+@pytest.mark.parametrize(("module", "code"), [("picture", keys.SQUARE_CODE), ("render", keys.VARIANT_CODE)])
+def test_code_that_makes_pixels_is_in_the_keys(module: str, code: dict[str, str]) -> None:
+    maker = f"src/fovea/cache/{module}.py"
+    reading = tuple(f"src/fovea/{name}" for name in ("errors", "files", "ingest/", "params/", "raw", "store"))
+    assert {path for path in import_closure(ROOT / maker) if not path.startswith(reading)} | {maker} == set(code)
 
 
 def test_another_version_of_a_library_renders_every_row(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
