@@ -247,3 +247,12 @@ def test_who_uses_the_store_keeps_prune_out_and_prune_keeps_others_out(tmp_path:
     share(tmp_path)
     with pytest.raises(UserError, match=rf"\(process {os.getpid()}\) is running"), unshared(tmp_path):
         pass
+
+
+@pytest.mark.parametrize("text", ["", "\n", "12", "augment\n"])
+def test_who_uses_the_store_keeps_prune_out_even_if_its_name_was_not_written(tmp_path: Path, text: str) -> None:
+    (tmp_path / "lock").write_text(text)
+    with (tmp_path / "lock").open() as file:
+        fcntl.flock(file, fcntl.LOCK_SH)
+        with pytest.raises(UserError, match="is running; wait until it ends"), unshared(tmp_path):
+            pass

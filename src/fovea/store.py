@@ -135,7 +135,7 @@ def unshared(folder: Path) -> Iterator[None]:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             file.seek(0)
-            lines = [line.split(" ", 1) for line in file.read().splitlines()]
-            running = [f"{name} (process {pid})" for pid, name in lines if is_running(int(pid))]
+            lines = [line.partition(" ") for line in file.read().splitlines()]  # a full disk may have cut one off
+            running = [f"{name} (process {pid})" for pid, _, name in lines if pid.isdecimal() and is_running(int(pid))]
             raise UserError(f"{', '.join(running) or 'a stage'} is running; wait until it ends") from None
         yield
