@@ -34,6 +34,7 @@ import numpy as np
 
 from fovea.cache.known import KnownRows
 from fovea.cache.shards import read_records
+from fovea.errors import report_user_errors
 from tests.cache_sets import draw_eye
 from tests.project import SMALL, Project
 
@@ -217,6 +218,7 @@ def lift(place: Path) -> None:
 
 
 def main() -> None:
+    report_user_errors()  # a benchmark that is stopped leaves no mounted disk
     kills = int(sys.argv[1]) if len(sys.argv) > 1 else KILLS
     start = time.monotonic()
     with tempfile.TemporaryDirectory() as folder:
