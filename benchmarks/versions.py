@@ -37,23 +37,30 @@ class Cost(NamedTuple):
     disk: float      # GB that the run took beside the raw images
 
 
-def write_images(raw: Path, drawn: list[np.ndarray], numbers: Iterable[int], seed: int = 0) -> None:
+def write_images(raw: Path, drawn: list[np.ndarray], numbers: Iterable[int], side: int, seed: int = 0) -> None:
     """JPEGs, each a drawn photograph turned and lit in its own way: unlike enough that none is a copy of another."""
     with ProcessPoolExecutor() as pool:
-        for path, data in pool.map(partial(draw_image, drawn=drawn, seed=seed), numbers, chunksize=100):
-            (raw / path).parent.mkdir(parents=True, exist_ok=True)
-            (raw / path).write_bytes(data)
+        images = pool.map(partial(encode, drawn, side, seed), numbers, chunksize=100)
+        for number, data in zip(numbers, images, strict=True):
+            path = raw / name(number)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(data)
 
 
-def draw_image(number: int, drawn: list[np.ndarray], seed: int) -> tuple[str, bytes]:
+def name(number: int) -> str:
+    """File of an image below the folder of its class."""
+    return f"{number % 5}/{number:06}.jpg"
+
+
+def encode(drawn: list[np.ndarray], side: int, seed: int, number: int) -> bytes:
     draws = np.random.default_rng([seed, number])
     photograph = drawn[number % len(drawn)]
     turn = cv2.getRotationMatrix2D((photograph.shape[1] / 2, photograph.shape[0] / 2), draws.uniform(0, 360), 1)
-    turn[:, 2] += draws.uniform(-20, 20, 2) - (photograph.shape[1] - SIDE) / 2
+    turn[:, 2] += draws.uniform(-0.04, 0.04, 2) * side - (photograph.shape[1] - side) / 2
     coarse = draws.uniform(0.4, 1.6, (9, 9)).astype(np.float32)
-    light = cv2.resize(coarse, (SIDE, SIDE), interpolation=cv2.INTER_CUBIC)
-    lit = cv2.multiply(cv2.warpAffine(photograph, turn, (SIDE, SIDE)), cv2.merge([light] * 3), dtype=cv2.CV_8U)
-    return f"{number % 5}/{number:06}.jpg", encode_jpeg(lit, 90)
+    light = cv2.resize(coarse, (side, side), interpolation=cv2.INTER_CUBIC)
+    turned = cv2.warpAffine(photograph, turn, (side, side))
+    return encode_jpeg(cv2.multiply(turned, cv2.merge([light] * 3), dtype=cv2.CV_8U), 90)
 
 
 def repro(project: Project) -> Cost:
@@ -106,26 +113,26 @@ def measure(project: Project, drawn: list[np.ndarray]) -> None:
     print(f"{'':<24}  dvc repro     of cold     augment     of cold    rendered      disk")
     show("cold", cold, cold)
     show("nothing changed", repro(project), cold)
-    saved = {path: path.read_bytes() for path in (raw / draw_image(number, drawn, 0)[0] for number in some)}
-    write_images(raw, drawn, some, seed=1)
+    saved = {path: path.read_bytes() for path in (raw / name(number) for number in some)}
+    write_images(raw, drawn, some, SIDE, seed=1)
     show(f"{len(some)} images changed", repro(project), cold)
     copied = copy_seconds(cache, project.folder / "copy")
     show("(one copy of the cache)", Cost(copied, copied, 0, size / 1e9), cold)
     for path, data in saved.items():
         path.write_bytes(data)
     show("swapped back", repro(project), cold)
-    write_images(raw, drawn, added)
+    write_images(raw, drawn, added, SIDE)
     show(f"{len(added)} images added", repro(project), cold)
     for number in added:
-        (raw / draw_image(number, drawn, 0)[0]).unlink()
+        (raw / name(number)).unlink()
     project.set_params({"augment.render.rotation": 20})
     show("rotation changed", repro(project), cold)
     project.set_params({"augment.interpolation": "bilinear"})
     show("interpolation changed", repro(project), cold)
 
 
-def show(name: str, cost: Cost, cold: Cost) -> None:
-    print(f"{name:<24} {cost.total:9.2f} s {cost.total / cold.total:9.1%} {cost.augment:9.2f} s "
+def show(change: str, cost: Cost, cold: Cost) -> None:
+    print(f"{change:<24} {cost.total:9.2f} s {cost.total / cold.total:9.1%} {cost.augment:9.2f} s "
           f"{cost.augment / cold.augment:9.1%} {cost.rendered:11} {cost.disk:6.2f} GB", flush=True)
 
 
@@ -134,7 +141,7 @@ def main() -> None:
     print(f"{IMAGES} JPEGs of {SIDE} px to {SIZE} px, {VARIANTS} variant, ingest to augment, "
           f"{os.cpu_count()} cores, n = 1")
     with tempfile.TemporaryDirectory() as folder:
-        write_images(Path(folder) / "small", drawn, range(IMAGES))
+        write_images(Path(folder) / "small", drawn, range(IMAGES), SIDE)
         for links in ("copy", "hardlink"):
             project = Project.create(Path(folder) / links)
             project.set_params({**SMALL, "augment.size": SIZE, "augment.variants": VARIANTS, "augment.crop": "fundus"})

@@ -76,9 +76,9 @@ run = runs.start_training(
 )
 
 
-def on_epoch(row: dict[str, Any], steps: list[dict[str, Any]]) -> None:
+def on_epoch(row: dict[str, Any], steps: list[dict[str, Any]], data_wait: float) -> None:
     """Say and log one epoch."""
-    figures = {name: value for name, value in row.items() if isinstance(value, float)}
+    figures = {name: value for name, value in row.items() if isinstance(value, float)} | {"data_wait": data_wait}
     shown = ", ".join(f"{name} {value:.3f}" for name, value in figures.items() if name != "lr")
     print(f"train: {row['phase']} epoch {row['epoch']}: {shown}", flush=True)
     run.log({name: value for name, value in figures.items() if math.isfinite(value)}, row["epoch"])

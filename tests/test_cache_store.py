@@ -108,6 +108,7 @@ def test_a_new_label_or_part_renders_only_variants_that_it_makes_necessary(place
 
 @pytest.mark.parametrize("change", [
     {"size": 17}, {"crop": "centre"}, {"fit": "squash"}, {"interpolation": "bilinear"}, {"exact": True},
+    {"normalise": "ben_graham"},
 ], ids=str)  # fmt: skip
 def test_another_square_renders_every_row(place: Place, change: dict[str, Any]) -> None:
     manifest, split = write_set(place.raw)
@@ -153,7 +154,7 @@ def test_another_version_of_a_library_renders_every_row(place: Place, monkeypatc
 
 def test_every_parameter_of_the_section_is_a_count_a_draw_or_in_the_squares() -> None:
     squares = set(augment_params().model_dump()) - keys.COUNTS - keys.DRAWN
-    assert squares == {"size", "crop", "fit", "interpolation", "exact"}
+    assert squares == {"size", "crop", "fit", "interpolation", "exact", "normalise"}
 
 
 def test_the_shards_of_the_cache_are_those_of_the_store(place: Place) -> None:
@@ -187,7 +188,8 @@ def test_a_row_that_was_overwritten_is_rendered_again(place: Place) -> None:
     manifest, split = write_set(place.raw)
     place.build(manifest, split)
     before = place.contents()
-    overwrite(next(place.settings_folder().glob("*.npy")), 128 + ROW + 5)
+    largest = max(place.settings_folder().glob("*.npy"), key=lambda path: path.stat().st_size)
+    overwrite(largest, 128 + ROW + 5)
     assert place.build(manifest, split).rendered == 1
     assert place.contents() == before
 

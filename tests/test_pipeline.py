@@ -159,6 +159,18 @@ def test_mlflow_has_one_run_with_everything_about_the_training(project: Project)
     assert {"model.pt", "model.json", "report.html", "confusion.png", "history.csv"} <= files
 
 
+def test_the_share_of_waiting_for_data_is_logged_for_every_epoch_and_stays_out_of_the_history(project: Project) -> None:
+    """A timing in reports/history.csv would make it another file each time."""
+    run = json.loads(project.text("mlflow_run.json"))["run_id"]
+    with sqlite3.connect(project.folder / "mlflow.db") as store:
+        query = "select step, value from metrics where run_uuid = ? and key = 'data_wait' order by step"
+        shares = dict(store.execute(query, (run,)))
+    history = pd.read_csv(project.folder / "reports/history.csv")
+    assert list(shares) == history["epoch"].tolist()
+    assert all(0 < share < 1 for share in shares.values())
+    assert "data_wait" not in history.columns
+
+
 def test_a_data_set_is_added_pushed_deleted_checked_out_and_run_in_a_temporary_folder(tmp_path: Path) -> None:
     project = Project.create(tmp_path / "project")
     write_fundus_lesions(project.folder / "data/raw/small")

@@ -36,7 +36,7 @@ def trainer(cache: Cache, params: TrainParams, with_val: bool = True) -> Trainer
         make_rows(cache, (cache.index["split"] == part).to_numpy(), params.crop, params.scaling, CPU)
         for part in ("train", "val")
     )
-    return Trainer(model, head, train, val if with_val else None, classes, params, silent, lambda row, steps: None)
+    return Trainer(model, head, train, val if with_val else None, classes, params, silent, lambda *epoch: None)
 
 
 def run(cache: Cache, **changes: Any) -> Trainer:
@@ -74,7 +74,7 @@ def test_the_kept_weights_are_those_of_the_best_epoch_not_the_live_ones(cache: C
     trained.val.targets = (trained.val.targets + 1) % 3  # the better it learns, the worse it is here
     seen = []
     weights = trained.model.get_parameter("fc.weight")
-    trained.on_epoch = lambda row, steps: seen.append((row["val_loss"], weights.detach().clone()))
+    trained.on_epoch = lambda row, *rest: seen.append((row["val_loss"], weights.detach().clone()))
     trained.run()
     best_loss, best_weights = min(seen, key=lambda item: item[0])
     assert trained.best["val_loss"] == best_loss

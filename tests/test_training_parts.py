@@ -1,6 +1,8 @@
 """Data order, transforms, schedules, losses, scores: each against its law or against torch and scikit-learn."""
 
 import threading
+import time
+from collections.abc import Iterator
 from types import SimpleNamespace
 from typing import Any
 
@@ -12,7 +14,7 @@ from hypothesis import strategies as st
 from sklearn.metrics import balanced_accuracy_score, cohen_kappa_score, roc_auc_score
 
 from fovea.cache.read import Cache
-from fovea.training.data import SCALINGS, Scaling, ahead, make_rows, shuffled_batches
+from fovea.training.data import SCALINGS, Scaling, Timed, ahead, make_rows, shuffled_batches
 from fovea.training.loss import balanced_weights, make_loss, probabilities
 from fovea.training.schedule import Plateau, learning_rate
 from fovea.training.scores import score
@@ -68,6 +70,13 @@ def test_scaling_is_what_it_is_called(name: str) -> None:
     np.testing.assert_allclose(Scaling(name, CPU)(pixels).flatten(), expected, atol=1e-6)
 
 
+@pytest.mark.parametrize("name", SCALINGS)
+def test_looking_up_gives_the_values_of_scaling(name: str) -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (3, 9, 7, 3), np.uint8)
+    expected = Scaling(name, CPU)(torch.from_numpy(pixels).permute(0, 3, 1, 2)).permute(0, 2, 3, 1)
+    np.testing.assert_array_equal(Scaling(name, CPU).looked_up(pixels), expected.numpy())
+
+
 def test_an_error_in_the_reading_thread_reaches_the_loop() -> None:
     def broken() -> Any:
         yield 1
@@ -75,6 +84,18 @@ def test_an_error_in_the_reading_thread_reaches_the_loop() -> None:
 
     with pytest.raises(OSError, match="disk"):
         list(ahead(broken()))
+
+
+def test_the_time_until_each_batch_came_is_counted_and_the_time_it_is_used_is_not() -> None:
+    def slow() -> Iterator[int]:
+        time.sleep(0.1)
+        yield 1
+
+    timed = Timed(slow())
+    start = time.perf_counter()
+    for _ in timed:
+        time.sleep(0.1)
+    assert 0.1 <= timed.seconds <= time.perf_counter() - start - 0.1
 
 
 def test_a_loop_that_stops_early_leaves_no_thread() -> None:

@@ -66,15 +66,16 @@ def _sweep(path: Path) -> None:
     pattern = re.compile(rf"\.{re.escape(path.stem)}\.(\d+){re.escape(path.suffix)}(\.old)?")
     for name in os.listdir(path.parent):
         found = pattern.fullmatch(name)
-        if found and (int(found[1]) == os.getpid() or not _is_running(int(found[1]))):
+        if found and (int(found[1]) == os.getpid() or not is_running(int(found[1]))):
             _remove(path.with_name(name))
 
 
-def _is_running(process: int) -> bool:
+def is_running(process: int) -> bool:
+    """Whether there is a process of this number, ours or somebody else's."""
     try:
         os.kill(process, 0)  # sends nothing
     except PermissionError:
-        return True  # somebody else's
+        return True
     except (ProcessLookupError, OverflowError):
         return False
     return True

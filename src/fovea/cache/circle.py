@@ -1,4 +1,4 @@
-"""The round field of a fundus photograph: found on a subsample of 128 to 255 px, in about a millisecond.
+"""The round field of a fundus photograph.
 
 Points on the rim come from the outermost bright pixels of each row and column. Those on the frame's edge are left
 out, because there the field is cut off. A circle through three of them that most others agree with (RANSAC, Fischler
@@ -7,16 +7,14 @@ and Bolles 1981; the same draws for every image) is then fitted by least squares
 
 from dataclasses import dataclass
 
-import cv2
 import numpy as np
 
-DETAIL = 128          # px that the shorter side of the subsample has at least, if the image has them
-LEVELS = 4            # grey levels by which the field must be brighter than what surrounds it; twice as bright, too
-THRESHOLD = 0.12      # of the way from the surroundings to the field's median
+from fovea.cache.field import Field
+
 TRIPLES = 100
 VOTERS = 200          # points of the rim that vote on the triples; all of them are fitted
 AGREEMENT = 0.7       # share of the rim's points that must lie on the circle, or it is none
-TOLERANCE = (0.75, 0.012)  # px of the subsample, share of the radius: the larger one counts
+TOLERANCE = (0.75, 0.012)  # px of the sample, share of the radius: the larger one counts
 
 
 @dataclass(frozen=True)
@@ -31,41 +29,13 @@ class Circle:
         return Circle(self.x * factor, self.y * factor, self.radius * factor)
 
 
-def find_circle(image: np.ndarray) -> Circle | None:
-    """Field of view in RGB uint8 (h, w, 3), None if there is no dark surrounding or the field is not round.
+def find_circle(field: Field) -> Circle | None:
+    """Circle in px of the image, None if the field is not round.
 
     A field that is squashed to an ellipse gives the circle around its visible part.
     """
-    step = max(1, min(image.shape[:2]) // DETAIL)
-    small = image[step // 2 :: step, step // 2 :: step]
-    mask = field_mask(np.maximum(np.maximum(small[..., 0], small[..., 1]), small[..., 2]))
-    if mask is None:
-        return None
-    circle = fit_circle(rim_points(mask)) or around_ellipse(mask)
-    return circle.times(step) if circle is not None and is_filled(circle, mask) else None
-
-
-def field_mask(brightness: np.ndarray) -> np.ndarray | None:
-    """The largest bright part, bool (h, w), of uint8 (h, w); None if the corners are not dark."""
-    height, width = brightness.shape
-    if min(height, width) >= 96:
-        brightness = cv2.medianBlur(np.ascontiguousarray(brightness), 5)
-    dark = min(float(np.median(corner)) for corner in corners(brightness))
-    middle = brightness[height // 4 : height - height // 4, width // 4 : width - width // 4]
-    lit = middle[middle >= dark + LEVELS]
-    if lit.size < 0.1 * middle.size or (field := float(np.median(lit))) < 2 * dark:
-        return None
-    bright = (brightness > dark + THRESHOLD * (field - dark)).astype(np.uint8)
-    _, labels, stats, _ = cv2.connectedComponentsWithStats(bright, connectivity=4)
-    largest = 1 + int(stats[1:, cv2.CC_STAT_AREA].argmax())
-    mask: np.ndarray = labels == largest
-    return mask
-
-
-def corners(brightness: np.ndarray) -> list[np.ndarray]:
-    """Four patches of 1/28 of the sides."""
-    high, wide = (max(1, side // 28) for side in brightness.shape)
-    return [rows[:, part] for rows in (brightness[:high], brightness[-high:]) for part in np.s_[:wide, -wide:]]
+    circle = fit_circle(rim_points(field.mask)) or around_ellipse(field.mask)
+    return circle.times(field.step) if circle is not None and is_filled(circle, field.mask) else None
 
 
 def rim_points(mask: np.ndarray) -> np.ndarray:
@@ -135,7 +105,7 @@ def around_ellipse(mask: np.ndarray) -> Circle | None:
     rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
     top, bottom, left, right = rows[0], rows[-1] + 1, columns[0], columns[-1] + 1
     filled = mask.sum() / ((bottom - top) * (right - left))
-    if not 0.65 < filled < 0.97:  # an ellipse fills 0.785 of its box; a rectangle is no field
+    if not 0.65 < filled < 0.995:  # an ellipse fills 0.785 of its box, more if cut off; a rectangle all of it
         return None
     return Circle(float(left + right) / 2, float(top + bottom) / 2, float(max(bottom - top, right - left)) / 2)
 

@@ -1,9 +1,14 @@
-"""From a raw image to the square of the cache: decode, crop, resize. A function of the content and the parameters."""
+"""From a raw image to the square of the cache: decode, crop, resize, normalise.
+
+A function of the content and the parameters.
+"""
 
 import numpy as np
 
 from fovea.cache.circle import find_circle
 from fovea.cache.crop import Region, around, centre_square, cut
+from fovea.cache.field import find_field
+from fovea.cache.normalise import normalise
 from fovea.cache.resize import Extent, fit_square
 from fovea.decode import FACTORS, Header, decode, read_header, upright
 from fovea.params.augment import AugmentParams
@@ -29,7 +34,7 @@ def make_square(content: Content, params: AugmentParams) -> tuple[np.ndarray, bo
 
 
 def _fit(image: np.ndarray, extent: Extent, params: AugmentParams) -> np.ndarray:
-    return fit_square(image, extent, params.size, params.fit, params.interpolation)
+    return normalise(fit_square(image, extent, params.size, params.fit, params.interpolation), params.normalise)
 
 
 def _decode_and_crop(data: bytes, header: Header, params: AugmentParams) -> tuple[np.ndarray, Extent, bool]:
@@ -67,8 +72,9 @@ def _crop(image: np.ndarray, extent: Extent, params: AugmentParams) -> tuple[np.
     region: Region | None = None
     if params.crop == "centre":
         region = centre_square(*image.shape[:2])
-    if params.crop == "fundus" and (circle := find_circle(image)):
+    if params.crop == "fundus" and (field := find_field(image)) and (circle := find_circle(field)):
         region = around(circle)
+        image = image * field.hull(*image.shape[:2])[..., None] if field.white else image
     if region is None:
         return np.ascontiguousarray(image), extent, params.crop == "none"
     return cut(image, region), (region.height, region.width), True

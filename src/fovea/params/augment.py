@@ -36,6 +36,7 @@ class AugmentParams(Section):
     fit: Literal["pad", "squash"]
     interpolation: Literal["bicubic", "bilinear"]
     exact: bool
+    normalise: Literal["none", "ben_graham", "clahe_lightness", "clahe_green"]
     seed: Annotated[int, Field(ge=0)]
     variants: Annotated[int, Field(ge=0)]
     balance: bool

@@ -46,7 +46,7 @@ class TrainingRun:
     def log(self, values: Mapping[str, float | None], step: int) -> None:
         """Add a point to each curve named in `values`, None excepted. Costs microseconds: a thread writes batches.
 
-        `step` is the epoch for `train_*`, `val_*` and `lr`, and the samples seen so far for `train/*`.
+        `step` is the epoch for `train_*`, `val_*`, `lr` and `data_wait`, and the samples seen so far for `train/*`.
         """
         if self.id is None:
             return

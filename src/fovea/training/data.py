@@ -1,7 +1,8 @@
 """From cached rows to batches for the model, prepared one batch ahead in a thread."""
 
 import threading
-from collections.abc import Callable, Generator, Iterator
+import time
+from collections.abc import Callable, Generator, Iterable, Iterator
 from dataclasses import dataclass
 from queue import Queue
 from typing import TYPE_CHECKING, Any
@@ -34,6 +35,15 @@ class Scaling:
 
     def __call__(self, pixels: Tensor) -> Tensor:
         return torch.addcmul(self.shift, pixels.float(), self.factor)
+
+    def looked_up(self, pixels: np.ndarray) -> np.ndarray:
+        """The same values of uint8 (n, h, w, 3) on the CPU, from a table of all 256: in a tenth of the time."""
+        import cv2
+
+        levels = torch.arange(256.0).view(1, 1, 256, 1).expand(1, 3, 256, 1)
+        table = np.ascontiguousarray(self(levels)[0].permute(1, 2, 0).numpy())
+        scaled: np.ndarray = cv2.LUT(pixels.reshape(-1, pixels.shape[2], 3), table).reshape(pixels.shape)
+        return scaled
 
 
 @dataclass
@@ -76,11 +86,11 @@ class Rows:
         def prepare(batch: np.ndarray) -> tuple[np.ndarray, Draws]:
             pixels = self.cache.take(self.rows[batch])
             drawn = draws(batch)
-            return apply_cpu(pixels, drawn, self.crop) if on_cpu else pixels, drawn
+            return self.scaling.looked_up(apply_cpu(pixels, drawn, self.crop)) if on_cpu else pixels, drawn
 
         for pixels, drawn in ahead(map(prepare, batches)):
             images = torch.from_numpy(pixels).to(self.device, non_blocking=True).permute(0, 3, 1, 2)  # channels_last
-            yield self.scaling(images if on_cpu else apply_batched(images, drawn, self.crop))
+            yield images if on_cpu else self.scaling(apply_batched(images, drawn, self.crop))
 
 
 def make_rows(cache: Cache, chosen: np.ndarray, crop: int | None, scaling: str, device: torch.device) -> Rows:
@@ -99,6 +109,24 @@ def shuffled_batches(count: int, batch_size: int, seed: int, epoch: int) -> list
     order = generator(seed, "order", epoch).permutation(count)
     batches = [order[i : i + batch_size] for i in range(0, count, batch_size)]
     return batches[:-1] if len(batches) > 1 and len(batches[-1]) == 1 else batches
+
+
+class Timed:
+    """An iterator over `items` that adds up the `seconds` until each came."""
+
+    def __init__(self, items: Iterable[Any]) -> None:
+        self.items = iter(items)
+        self.seconds = 0.0
+
+    def __iter__(self) -> Iterator[Any]:
+        return self
+
+    def __next__(self) -> Any:
+        start = time.perf_counter()
+        try:
+            return next(self.items)
+        finally:
+            self.seconds += time.perf_counter() - start
 
 
 def ahead(items: Iterator[Any]) -> Generator[Any, None, None]:

@@ -1,6 +1,7 @@
 """The training loop: a frozen phase over features, a full phase over images, and the best epoch by validation."""
 
 import math
+import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -9,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from fovea.errors import UserError
-from fovea.training.data import Rows, shuffled_batches
+from fovea.training.data import Rows, Timed, shuffled_batches
 from fovea.training.loss import Loss, balanced_weights, make_loss, probabilities
 from fovea.training.schedule import Plateau, learning_rate
 from fovea.training.scores import score
@@ -23,6 +24,7 @@ HISTORY = (
     "val_loss", "val_accuracy", "val_balanced_accuracy", "val_auroc", "val_kappa",
 )  # columns of the history; val_* are missing without validation
 Epoch = dict[str, Any]
+Steps = list[dict[str, Any]]
 Batches = Callable[[int], Iterable[tuple[Tensor, Tensor]]]
 Track = Callable[[Iterable[Any], str, int], Iterator[Any]]
 
@@ -32,7 +34,8 @@ class Trainer:
     """One training. After `run`, the model holds the weights of the `best` epoch, a row of `history`.
 
     `val` is None without validation rows: then the last epoch is kept. `track(items, label, total)` shows progress,
-    `on_epoch` gets each row of `history` and the rows of `steps` of that epoch.
+    `on_epoch` gets each row of `history`, the rows of `steps` of that epoch, and the share of the epoch's training time
+    in which the model waited for data. No timing is in `history`, which is the same for the same inputs.
     """
 
     model: nn.Module
@@ -42,9 +45,9 @@ class Trainer:
     classes: int
     params: "TrainParams"
     track: Track
-    on_epoch: Callable[[Epoch, list[dict[str, Any]]], None]
+    on_epoch: Callable[[Epoch, Steps, float], None]
     history: list[Epoch] = field(default_factory=list)
-    steps: list[dict[str, Any]] = field(default_factory=list)
+    steps: Steps = field(default_factory=list)
     best: Epoch = field(default_factory=dict)
     samples: int = 0
     step: int = 0
@@ -110,10 +113,12 @@ class Trainer:
             module.train()
             epoch, label = len(self.history) + 1, f"{name} epoch {number + 1}/{phase.epochs}"
             row: Epoch = {"epoch": epoch, "phase": name, "lr": rates[-1]}
-            row |= self._one_epoch(epoch, label, module, optimizer, batches, rates)
+            start, data = time.perf_counter(), Timed(batches(epoch))
+            row |= self._one_epoch(epoch, label, module, optimizer, data, rates)
+            data_wait = data.seconds / (time.perf_counter() - start)
             module.eval()
             row |= self._validate(val_logits)
-            self._keep(row)
+            self._keep(row, data_wait)
             if self.val and better(row, phase_best, self.params.best_metric):
                 phase_best = row
             waited = epoch - (phase_best or row)["epoch"]
@@ -128,14 +133,14 @@ class Trainer:
         label: str,
         module: nn.Module,
         optimizer: torch.optim.Optimizer,
-        batches: Batches,
+        batches: Iterable[tuple[Tensor, Tensor]],
         rates: list[float],
     ) -> Epoch:
         """Train on every batch. Nothing is read back from the device before the epoch ends."""
         device = self.train.device
         total, right, seen = torch.zeros((), device=device), torch.zeros((), device=device), 0
         logged: list[tuple[dict[str, Any], Tensor]] = []
-        for rate, (inputs, targets) in zip(rates, self.track(batches(epoch), label, len(rates)), strict=True):
+        for rate, (inputs, targets) in zip(rates, self.track(batches, label, len(rates)), strict=True):
             for group in optimizer.param_groups:
                 group["lr"] = rate
             with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
@@ -166,13 +171,13 @@ class Trainer:
         scores = score(self.val.targets.cpu().numpy(), probabilities(outputs.cpu()).numpy())
         return {"val_loss": self.loss(outputs, self.val.targets).item()} | {f"val_{k}": v for k, v in scores.items()}
 
-    def _keep(self, row: Epoch) -> None:
+    def _keep(self, row: Epoch, data_wait: float) -> None:
         """Record an epoch; copy the weights if it is the best so far (the live ones go on changing)."""
         self.history.append(row)
         if self.val is None or better(row, self.best, self.params.best_metric):
             self.best = row
             self.best_state = {key: value.detach().clone() for key, value in self.model.state_dict().items()}
-        self.on_epoch(row, [step for step in self.steps if step["epoch"] == row["epoch"]])
+        self.on_epoch(row, [step for step in self.steps if step["epoch"] == row["epoch"]], data_wait)
 
 
 def better(row: Epoch, best: Epoch, metric: str) -> bool:
