@@ -59,7 +59,7 @@ import cv2
 import numpy as np
 import pandas as pd
 
-from fovea.audit.candidates import ZOOMS, comparable, magnitudes, near, propose, search_radius, spectra
+from fovea.audit.candidates import ZOOMS, magnitudes, near, principal_axes, propose, search_radius, spectra
 from fovea.audit.copies import find_copies
 from fovea.decode import decode_small
 from fovea.demo.photograph import draw_photograph, encode_jpeg
@@ -143,7 +143,9 @@ def time_search(fingerprints: np.ndarray) -> None:
     """Candidates among SEARCHED fingerprints, each the mean of two real ones, one of them turned."""
     one, other = np.random.default_rng(0).integers(0, len(fingerprints), (2, SEARCHED))
     mixed = (fingerprints[one] // 2 + np.rot90(fingerprints[other], axes=(1, 2)) // 2).astype(np.uint8)
-    points = comparable({zoom: magnitudes(spectra(mixed, zoom)) for zoom in ZOOMS})
+    figures = {zoom: magnitudes(spectra(mixed, zoom)) for zoom in ZOOMS}
+    scale, axes = principal_axes(figures[1.0])
+    points = {zoom: values * scale @ axes for zoom, values in figures.items()}
 
     def search_all() -> None:
         for zoom in ZOOMS:

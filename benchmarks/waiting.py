@@ -3,8 +3,8 @@
     python -m benchmarks.waiting
 
 Wall time, so another process that takes a core counts as well. Beside it, what preparing a batch takes by itself, which
-is what the first batch of an epoch waits for. Printed last with OMP_NUM_THREADS=1, on a machine of 2 cores so crowded (load
-about 7) that a step took several times as long as it does alone, and before pixels were scaled by a table:
+is what the first batch of an epoch waits for. Printed last with OMP_NUM_THREADS=1, on a machine of 2 cores so crowded
+(load about 7) that a step took several times as long as alone, and before pixels were scaled by a table:
 
     1 threads, n = 3 epochs; median (range)
       64 px: 0.60% (0.55% to 0.91%) of an epoch of 8 steps of 3.71 s; first batch 28 ms

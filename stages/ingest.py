@@ -9,6 +9,7 @@ from pathlib import Path
 
 from fovea.errors import report_user_errors
 from fovea.files import replacing, write_json
+from fovea.ingest.address import archive_digests
 from fovea.ingest.manifest import build_manifest, check_rejected, summarise
 from fovea.params.dataset import DatasetParams
 from fovea.params.ingest import IngestParams
@@ -29,5 +30,6 @@ check_rejected(manifest, rejected, limits.max_rejected)
 
 with replacing("data/manifest.parquet") as path:
     manifest.to_parquet(path, index=False)
-write_json("reports/ingest.json", summarise(manifest, rejected))
+archives = archive_digests(folder, manifest["image"])  # by which `fovea prune` knows those that are in use
+write_json("reports/ingest.json", {**summarise(manifest, rejected), "archives": archives})
 print(f"ingest: {len(manifest)} images of {len(manifest.attrs['classes'])} classes, {len(rejected)} rejected")

@@ -1,5 +1,6 @@
 """Small image sets drawn for the tests of the cache: raw files with their manifest and split."""
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -7,9 +8,13 @@ import cv2
 import numpy as np
 import pandas as pd
 
+from fovea.cache.build import Built, build_cache
+from fovea.cache.keys import square_settings
+from fovea.cache.shards import RECORD
 from fovea.params.augment import AugmentParams
 from fovea.raw import digest
 
+ROW = 16 * 16 * 3
 RENDER = {
     "hflip": 0.5, "vflip": 0.5, "rotation": 15.0, "scale": (0.9, 1.1),
     "brightness": 0.1, "contrast": 0.1, "saturation": 0.1, "blur": 0.5,
@@ -36,9 +41,13 @@ def draw_eye(seed: int, height: int = 60, width: int = 80) -> np.ndarray:
     return image * mask
 
 
+def encode_png(image: np.ndarray) -> bytes:
+    return cv2.imencode(".png", image[..., ::-1])[1].tobytes()
+
+
 def write_png(path: Path, image: np.ndarray) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(cv2.imencode(".png", image[..., ::-1])[1].tobytes())
+    path.write_bytes(encode_png(image))
 
 
 def tables(
@@ -61,3 +70,25 @@ def write_set(raw: Path, count: int = 9) -> tuple[pd.DataFrame, pd.DataFrame]:
     digests = [digest((raw / image).read_bytes()) for image in images]
     parts = ["train"] * (count - 3) + ["val", "test", "train"]
     return tables(images, digests, [int(number % 4 == 0) for number in range(count)], parts)
+
+
+class Place:
+    """A folder with a store, and a cache that is built anew each time, as DVC does."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.raw, self.cache, self.store = folder / "raw", folder / "cache", folder / "store"
+
+    def build(self, manifest: pd.DataFrame, split: pd.DataFrame, workers: int = 2, **changes: Any) -> Built:
+        shutil.rmtree(self.cache, ignore_errors=True)
+        return build_cache(self.cache, self.raw, manifest, split, augment_params(**changes), workers, self.store)
+
+    def contents(self) -> dict[str, bytes]:
+        return {path.name: path.read_bytes() for path in sorted(self.cache.iterdir())}
+
+    def settings_folder(self) -> Path:
+        return self.store / square_settings(augment_params())
+
+    def recorded(self) -> int:
+        """Rows of which the store holds a record."""
+        return sum(path.stat().st_size // RECORD.itemsize for path in self.settings_folder().glob("*.rows"))

@@ -158,5 +158,13 @@ def export_predictions(
     print(f"{out}: {published.export_predictions(predictions, out)} test images")
 
 
+@app.command()
+def prune(dry_run: Annotated[bool, typer.Option("--dry-run", help="Show it and free nothing.")] = False) -> None:
+    """Show what lies in .cache/fovea, and free what no branch, tag, experiment or the workspace needs."""
+    from fovea.prune.command import prune as run
+
+    run(free=not dry_run)
+
+
 if __name__ == "__main__":
     app()

@@ -1,11 +1,18 @@
-"""What a user can put right: one line on stderr and exit code 1, never a traceback."""
+"""What a user can put right: one line on stderr and exit code 1, never a traceback. SIGTERM: orderly, exit code 143."""
 
+import os
+import signal
 import sys
-from types import TracebackType
+from contextlib import suppress
+from types import FrameType, TracebackType
 
 
 class UserError(Exception):
     """Wrong input. The message names the key, file or line, what is wrong, and what to do."""
+
+
+class Terminated(SystemExit):
+    """SIGTERM as an exception: `with` and `finally` blocks run, then the process ends with 143."""
 
 
 def one_line(error: Exception) -> str:
@@ -14,8 +21,12 @@ def one_line(error: Exception) -> str:
 
 
 def report_user_errors() -> None:
-    """Make this process end a `UserError`, or a missing file, with one line; any other error keeps its traceback."""
+    """Make this process end a `UserError`, or a missing file, with one line, and SIGTERM with `Terminated`.
+
+    Any other error keeps its traceback. Only the main thread may call this.
+    """
     sys.excepthook = _one_line
+    signal.signal(signal.SIGTERM, _terminate)  # by default Python ends at once, and no block is left in order
 
 
 def _one_line(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
@@ -28,3 +39,10 @@ def _one_line(kind: type[BaseException], error: BaseException, trace: TracebackT
         print("interrupted", file=sys.stderr)
     else:
         sys.__excepthook__(kind, error, trace)
+
+
+def _terminate(number: int, frame: FrameType | None) -> None:
+    signal.signal(number, signal.SIG_DFL)  # a second one ends at once
+    with suppress(OSError):
+        os.write(2, b"stopped\n")  # not print, which the signal may have interrupted
+    raise Terminated(128 + number)

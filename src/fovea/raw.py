@@ -14,6 +14,7 @@ from fovea.ingest.address import locate, split_address
 from fovea.ingest.digest import array_digest, bytes_digest
 
 Content = bytes | np.ndarray
+READ_HEADER = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
 
 
 def digest(content: Content) -> str:
@@ -22,7 +23,8 @@ def digest(content: Content) -> str:
 
 
 class RawFiles:
-    """The images of one set. A context manager: arrays are unpacked once to a temporary folder, removed at its end.
+    """The images of one set. A context manager: arrays are unpacked once to files without a name, which end with it,
+    or with the process, however that ends.
 
     `read` may be called by several threads.
     """
@@ -31,20 +33,18 @@ class RawFiles:
         self.folder = folder
         self._arrays: dict[tuple[str, str], np.ndarray] = {}
         self._lock = threading.Lock()
-        self._unpacked = tempfile.TemporaryDirectory(prefix="fovea-")
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *error: object) -> None:
         self._arrays.clear()
-        self._unpacked.cleanup()
 
     def read(self, address: str) -> Content:
         """Bytes of the file `images/a.jpeg` or `a.zip!b.jpeg`; uint8 (h, w[, 1 or 3]) of the member `a.npz!train/12`.
 
         Archives are unpacked again if their store was deleted. Raises UserError if the set, the file or the member is
-        not there, or an archive cannot be unpacked.
+        not there, or an archive or array file cannot be unpacked.
         """
         file, array, member = address.partition(".npz!")
         try:
@@ -55,10 +55,12 @@ class RawFiles:
             return np.asarray(self._array(f"{file}.npz", f"{part}_images.npy")[int(position)])
         except (FileNotFoundError, NotADirectoryError):
             raise UserError(self._missing(address)) from None
-        except (KeyError, IndexError, ValueError, zipfile.BadZipFile):
-            raise UserError(f"{self.folder / address}: no such member; changed since ingest, run dvc repro") from None
         except OSError as error:
             raise UserError(f"{self.folder / address}: cannot be read: {error.strerror or error}") from None
+        except (UserError, MemoryError):
+            raise
+        except Exception:  # numpy and zipfile raise whatever they like for bytes that are not what they were
+            raise UserError(f"{self.folder / address}: no such member; changed since ingest, run dvc repro") from None
 
     def _missing(self, address: str) -> str:
         path = self.folder / address
@@ -69,15 +71,23 @@ class RawFiles:
         return f"{lost} not found; run: dvc pull {self.folder}"
 
     def _array(self, file: str, name: str) -> np.ndarray:
-        """A memory map of one array: the pixels of a large set fit on disk, not in memory."""
         with self._lock:
             if (file, name) not in self._arrays:
-                path = Path(self._unpacked.name) / f"{len(self._arrays)}.npy"
-                _unpack(locate(self.folder, file), name, path)
-                self._arrays[file, name] = np.load(path, mmap_mode="r", allow_pickle=False)
+                self._arrays[file, name] = _unpack(locate(self.folder, file), name)
             return self._arrays[file, name]
 
 
-def _unpack(arrays: Path, name: str, to: Path) -> None:
-    with zipfile.ZipFile(arrays) as members, members.open(name) as packed, to.open("wb") as unpacked:
-        shutil.copyfileobj(packed, unpacked, 1 << 20)
+def _unpack(arrays: Path, name: str) -> np.ndarray:
+    """A memory map of one array, uint8: the pixels of a large set fit on disk, not in memory."""
+    with zipfile.ZipFile(arrays) as members, members.open(name) as packed:
+        try:
+            with tempfile.TemporaryFile() as unpacked:  # has no name, so that nothing of a killed process is left
+                shutil.copyfileobj(packed, unpacked, 1 << 20)
+                unpacked.seek(0)
+                shape, by_column, dtype = READ_HEADER[np.lib.format.read_magic(unpacked)](unpacked)
+                if dtype != np.uint8:
+                    raise ValueError(f"{name} is {dtype}")
+                return np.memmap(unpacked, dtype, "r", unpacked.tell(), shape, "F" if by_column else "C")
+        except OSError as error:
+            raise UserError(f"{arrays}: cannot be unpacked in {tempfile.gettempdir()} ({error.strerror or error}); "
+                            "make room there, or set TMPDIR to a folder that has it") from None

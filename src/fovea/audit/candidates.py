@@ -43,17 +43,20 @@ def propose(fingerprints: np.ndarray) -> pd.DataFrame:
     Columns: whole and part (positions; `part` looks like the middle `zoom` of `whole`), zoom, mirrored, angle (how
     `part` is turned against `whole`, radians), correlation. One row per pair and direction at most, best first.
     """
-    waves = {zoom: spectra(fingerprints, zoom) for zoom in ZOOMS}
-    points = comparable({zoom: magnitudes(waves[zoom]) for zoom in ZOOMS})
+    whole = spectra(fingerprints, 1.0)
+    scale, axes = principal_axes(magnitudes(whole))
+    points = magnitudes(whole) * scale @ axes
     found = []
-    for zoom in ZOOMS:
+    for zoom in ZOOMS:  # one at a time: 100,000 images take 150 MB each
+        waves = spectra(fingerprints, zoom) if zoom != 1.0 else whole
+        asking = magnitudes(waves) * scale @ axes
         if len(fingerprints) <= ASKED:
             pairs = np.argwhere(~np.eye(len(fingerprints), dtype=bool))
         else:
-            pairs = near(points[zoom], points[1.0], search_radius(points[zoom], points[1.0]))
+            pairs = near(asking, points, search_radius(asking, points))
         if zoom == 1.0:  # found from both ends
             pairs = pairs[pairs[:, 0] < pairs[:, 1]]
-        found.append(fits(waves[zoom], waves[1.0], pairs).assign(zoom=zoom))
+        found.append(fits(waves, whole, pairs).assign(zoom=zoom))
     return most_alike(pd.concat(found, ignore_index=True))
 
 
@@ -66,13 +69,15 @@ def spectra(fingerprints: np.ndarray, zoom: float) -> np.ndarray:
     matrix = _sampled_waves(fingerprints.shape[1], zoom)
     weights = np.repeat(np.outer(_lengths(), BOTH_SIDES).ravel(), 2)  # of real and imaginary parts, by Parseval
 
-    def some(greys: np.ndarray) -> np.ndarray:
-        values = greys.reshape(len(greys), -1).astype(np.float32) @ matrix
-        values /= np.sqrt((values**2) @ weights + 1e-3)[:, None]
-        return values
+    found = np.empty((len(fingerprints), matrix.shape[1]), np.float32)
 
-    values = np.concatenate(in_threads(some, np.array_split(fingerprints, 1 + len(fingerprints) // AT_ONCE)))
-    return values.view(np.complex64).reshape(-1, RINGS, FREQUENCIES)
+    def fill(start: int) -> None:
+        greys = fingerprints[start : start + AT_ONCE]
+        values = greys.reshape(len(greys), -1).astype(np.float32) @ matrix
+        found[start : start + AT_ONCE] = values / np.sqrt((values**2) @ weights + 1e-3)[:, None]
+
+    in_threads(fill, range(0, len(found), AT_ONCE))
+    return found.view(np.complex64).reshape(-1, RINGS, FREQUENCIES)
 
 
 def in_threads(function: Callable[[Item], Result], items: Iterable[Item]) -> list[Result]:
@@ -107,13 +112,13 @@ def magnitudes(waves: np.ndarray) -> np.ndarray:
     return (np.abs(waves[:, :, :COMPARED]) * np.sqrt(_lengths())[:, None]).reshape(len(waves), -1)
 
 
-def comparable(figures: dict[float, np.ndarray]) -> dict[float, np.ndarray]:
-    """float32 (n, DIMENSIONS) each: in units of the deviation among whole images, along their principal axes."""
-    deviation = figures[1.0].std(axis=0)
+def principal_axes(figures: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Of the magnitudes (n, d) of whole images: float32 (d,), which makes them units of the deviation among them, and
+    (d, DIMENSIONS), the axes along which they differ most then."""
+    deviation = figures.std(axis=0)
     scale = 1 / (deviation + FLOOR * deviation.mean() + 1e-6)
-    centred = (figures[1.0] - figures[1.0].mean(axis=0)) * scale
-    axes = np.linalg.eigh(centred.T @ centred)[1][:, ::-1][:, :DIMENSIONS].astype(np.float32)
-    return {zoom: np.ascontiguousarray(values * scale @ axes) for zoom, values in figures.items()}
+    centred = (figures - figures.mean(axis=0)) * scale
+    return scale, np.linalg.eigh(centred.T @ centred)[1][:, ::-1][:, :DIMENSIONS].astype(np.float32)
 
 
 def search_radius(asking: np.ndarray, points: np.ndarray) -> float:

@@ -7,9 +7,9 @@ from typing import Self
 from fovea import decode, dicom
 from fovea.audit import pixels
 from fovea.ingest import look
-from fovea.store import code_version, open_database
+from fovea.store import code_of, open_database
 
-VERSION = code_version(pixels, look, decode, dicom)  # of what compares
+CODE = code_of(pixels, look, decode, dicom)  # of what compares
 
 Key = tuple[str, str, str]  # digests of whole and part, and their fit
 
@@ -19,7 +19,7 @@ class Compared:
 
     def __init__(self, folder: Path) -> None:
         self._database = open_database(
-            folder / f"pairs-{VERSION}.db",
+            folder, "pairs", CODE,
             "pairs (whole, part, fit, likeness REAL, PRIMARY KEY (whole, part, fit)) WITHOUT ROWID",
             "pixels (content, shown, PRIMARY KEY (content)) WITHOUT ROWID",
         )

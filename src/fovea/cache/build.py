@@ -20,17 +20,18 @@ import cv2
 import numpy as np
 import pandas as pd
 
-from fovea.cache.keys import row_keys, shard_key, square_keys, square_settings
+from fovea.cache.keys import row_keys, shard_key, square_keys, square_settings, variant_settings, write_origins
 from fovea.cache.known import KnownRows, StoredRow
 from fovea.cache.picture import make_square
 from fovea.cache.plan import ROWS_AT_ONCE, plan_rows
 from fovea.cache.render import render
 from fovea.cache.shards import ShardWriter, is_sealed, read_records
 from fovea.errors import UserError
+from fovea.files import writable
 from fovea.params.augment import AugmentParams
 from fovea.progress import track
 from fovea.raw import RawFiles, digest
-from fovea.store import locked
+from fovea.store import locked, share
 
 AHEAD = 4        # items per worker that may wait to be taken
 MOST_NAMED = 20  # images that are named in reports/augment.json
@@ -75,37 +76,45 @@ def build_cache(
     """
     index = plan_rows(manifest, split, params.variants, params.balance, params.size)
     rows = store / square_settings(params)
-    try:
+    with writable(rows):
+        share(store)
         with locked(rows):
-            shards = plan_shards(index, params)
+            write_origins(rows, params)
+            shards = plan_shards(index, variant_settings(params))
             rendered = _fill(rows, shards, raw, params, workers or os.cpu_count() or 1)
-            folder.mkdir(parents=True)
-            for shard, file in zip(shards, index.attrs["shards"], strict=True):
-                link(rows / f"{shard.name}.npy", folder / file)
-            cropped = np.concatenate([read_records(rows, shard.name)["cropped"] for shard in shards])
-    except OSError as error:
-        raise UserError(f"{error.filename or rows}: cannot be written ({error.strerror or error}); make room there "
-                        "(uv run fovea prune) and run dvc repro: it goes on where it stopped") from None
+            _link(rows, shards, folder, index.attrs["shards"])
+        cropped = np.concatenate([read_records(rows, shard.name)["cropped"] for shard in shards])
     starts = np.cumsum([0, *(len(shard.keys) for shard in shards)])
-    lost = ~cropped[starts[index["shard"]] + index["row"]] & (index["variant"] == 0).to_numpy()
+    lost = index["image"][~cropped[starts[index["shard"]] + index["row"]] & (index["variant"] == 0).to_numpy()]
     index.attrs = {**manifest.attrs, "size": params.size, "shards": index.attrs["shards"]}
     index.to_parquet(folder / "index.parquet", index=False)
-    summary = {
+    return Built(summarise(index, sorted(lost)), rendered)
+
+
+def _link(rows: Path, shards: list[Shard], folder: Path, names: list[str]) -> None:
+    with writable(folder.parent):
+        folder.mkdir(parents=True)
+        for shard, name in zip(shards, names, strict=True):
+            link(rows / f"{shard.name}.npy", folder / name)
+
+
+def summarise(index: pd.DataFrame, uncropped: list[str]) -> dict[str, Any]:
+    """The numbers of reports/augment.json; `uncropped` are images whose crop was not possible."""
+    return {
         "images": int((index["variant"] == 0).sum()),
         "rows": len(index),
         "variants": int((index["variant"] > 0).sum()),
-        "size": params.size,
-        "uncropped": int(lost.sum()),
-        "uncropped_images": sorted(index["image"][lost])[:MOST_NAMED],
+        "size": index.attrs["size"],
+        "uncropped": len(uncropped),
+        "uncropped_images": uncropped[:MOST_NAMED],
     }
-    return Built(summary, rendered)
 
 
-def plan_shards(index: pd.DataFrame, params: AugmentParams) -> list[Shard]:
-    """The shards of an index, in the order of its `attrs["shards"]`."""
+def plan_shards(index: pd.DataFrame, drawn: str) -> list[Shard]:
+    """The shards of an index, in the order of its `attrs["shards"]`; `drawn` as in `row_keys`."""
     order = index.drop_duplicates(["shard", "row"]).sort_values(["shard", "row"])
     columns = [order[name].to_numpy(object) for name in ("image", "digest", "variant")]
-    columns += [row_keys(order, params), square_keys(order)]
+    columns += [row_keys(order, drawn), square_keys(order)]
     bounds = np.searchsorted(order["shard"], np.arange(len(index.attrs["shards"]) + 1))
     parts = [[column[start:stop] for column in columns] for start, stop in pairwise(bounds.tolist())]
     return [Shard(shard_key(part[3]), *part) for part in parts]
@@ -113,7 +122,7 @@ def plan_shards(index: pd.DataFrame, params: AugmentParams) -> list[Shard]:
 
 def _fill(folder: Path, shards: list[Shard], raw: Path, params: AugmentParams, workers: int) -> int:
     """Build the shards that are not in the store; returns how many rows were rendered."""
-    missing = [shard for shard in shards if not is_sealed(folder, shard.name)]
+    missing = [shard for shard in shards if not is_sealed(folder, shard.name, params.size)]
     if not missing:
         return 0
     known = KnownRows(folder, params.size, without=_begun(folder, missing))

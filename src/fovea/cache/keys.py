@@ -3,9 +3,8 @@
 The square of an image depends on less than its variants do: with another seed or strength the squares stay.
 """
 
-import json
 from hashlib import blake2b
-from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,25 +12,51 @@ import pandas as pd
 
 from fovea import decode, dicom, seeds
 from fovea.cache import circle, crop, field, normalise, picture, render, resize
+from fovea.files import write_json
 from fovea.params.augment import AugmentParams
-from fovea.store import code_version
+from fovea.store import code_of, library_version, origin_key
 
-SQUARE_CODE = code_version(decode, dicom, circle, crop, field, normalise, picture, resize)
-VARIANT_CODE = code_version(render, seeds)
+SQUARE_CODE = code_of(decode, dicom, circle, crop, field, normalise, picture, resize)
+VARIANT_CODE = code_of(render, seeds)
 LIBRARIES = ("numpy", "opencv-python-headless", "pillow", "pydicom", "simplejpeg", "torch")  # that touch a pixel
 COUNTS = {"variants", "balance"}  # how many rows there are, not what is in them
 DRAWN = {"seed", "render"}        # what variants alone depend on
 KEY_BYTES = 16
 
 
+def square_origin(params: AugmentParams) -> dict[str, Any]:
+    """What the squares depend on beside the images."""
+    libraries = {name: library_version(name) for name in LIBRARIES}
+    return {"params": params.model_dump(mode="json", exclude=COUNTS | DRAWN), "code": SQUARE_CODE,
+            "libraries": libraries}
+
+
+def variant_origin(params: AugmentParams) -> dict[str, Any]:
+    """What the variants depend on beside their squares."""
+    return {"params": params.model_dump(mode="json", include=DRAWN), "code": VARIANT_CODE}
+
+
 def square_settings(params: AugmentParams) -> str:
-    """What the squares depend on beside the images, 16 hex digits: the folder of the store."""
-    return _hash(params.model_dump(exclude=COUNTS | DRAWN), SQUARE_CODE, *map(_version, LIBRARIES)).hex()
+    """The folder of the store: the key of `square_origin`."""
+    return origin_key(square_origin(params))
 
 
-def row_keys(index: pd.DataFrame, params: AugmentParams) -> np.ndarray:
-    """A key for each row of an index by its `digest` and `variant`, S16 (n,), unique below `square_settings`."""
-    drawn = _hash(params.model_dump(include=DRAWN), VARIANT_CODE).hex()
+def variant_settings(params: AugmentParams) -> str:
+    """The key of `variant_origin`."""
+    return origin_key(variant_origin(params))
+
+
+def write_origins(folder: Path, params: AugmentParams) -> None:
+    """Leave beside the rows what they are made from."""
+    write_json(folder / "squares.json", square_origin(params))
+    write_json(folder / f"variants-{variant_settings(params)}.json", variant_origin(params))
+
+
+def row_keys(index: pd.DataFrame, drawn: str) -> np.ndarray:
+    """A key for each row of an index by its `digest` and `variant`, S16 (n,), unique below `square_settings`.
+
+    `drawn` is the `variant_settings`.
+    """
     keys = [_key(digest, variant, drawn) for digest, variant in zip(index["digest"], index["variant"], strict=True)]
     return np.array(keys, f"S{KEY_BYTES}")
 
@@ -50,13 +75,3 @@ def _key(digest: str, variant: int, drawn: str) -> bytes:
     text = f"{digest}/{variant}/{drawn}" if variant else digest
     return blake2b(text.encode(), digest_size=KEY_BYTES).digest()
 
-
-def _hash(*parts: Any) -> bytes:
-    return blake2b(json.dumps(parts, sort_keys=True).encode(), digest_size=8).digest()
-
-
-def _version(library: str) -> str:
-    try:
-        return version(library)
-    except PackageNotFoundError:  # pydicom is an extra
-        return "none"

@@ -40,7 +40,7 @@ class KnownRows:
         shard = int(np.searchsorted(self._ends, place, side="right"))
         row = place - (int(self._ends[shard - 1]) if shard else 0)
         record = self._records[place]
-        pixels = read_row(self._paths[shard], row, self._size, int(record["crc"]))
+        pixels = read_row(self._paths[shard], row, self._size, record)
         return None if pixels is None else StoredRow(pixels, bool(record["cropped"]))
 
 

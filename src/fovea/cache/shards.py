@@ -5,6 +5,7 @@ with a record that fits them are kept, and the next writer goes on behind them. 
 the disk, read-only, and both files have the same time of change, so that a write to the pixels is noticed.
 """
 
+import errno
 import io
 import os
 import zlib
@@ -27,12 +28,16 @@ def header(rows: int, size: int) -> bytes:
     return begin.getvalue()
 
 
-def is_sealed(folder: Path, name: str) -> bool:
-    """Whether the shard is finished and was not written to since."""
+def is_sealed(folder: Path, name: str, size: int) -> bool:
+    """Whether the shard is finished and was not written to since. A copy of the store that broke off may have files
+    with the same time by accident, therefore their lengths count as well."""
     try:
-        return _changed(folder / f"{name}.npy") == _changed(folder / f"{name}.rows")
+        pixels, records = (folder / f"{name}.npy").stat(), (folder / f"{name}.rows").stat()
     except FileNotFoundError:
         return False
+    count = records.st_size // RECORD.itemsize
+    whole = len(header(count, size)) + count * size**2 * 3
+    return pixels.st_mtime_ns == records.st_mtime_ns and pixels.st_size == whole
 
 
 def read_records(folder: Path, name: str) -> np.ndarray:
@@ -44,8 +49,13 @@ def read_records(folder: Path, name: str) -> np.ndarray:
     return np.frombuffer(data, RECORD, len(data) // RECORD.itemsize)
 
 
-def read_row(path: Path, row: int, size: int, crc: int) -> np.ndarray | None:
-    """Row `row` of a shard, uint8 (size, size, 3); None if it is not there, or not what its record says."""
+def checksum(data: bytes | memoryview, cropped: bool) -> int:
+    """CRC-32 of a row's pixels and of what its record says of them."""
+    return zlib.crc32(bytes([cropped]), zlib.crc32(data))
+
+
+def read_row(path: Path, row: int, size: int, record: np.void) -> np.ndarray | None:
+    """Row `row` of a shard, uint8 (size, size, 3); None if it is not there, or not what its `RECORD` says."""
     count = size * size * 3
     try:
         with path.open("rb", buffering=0) as file:
@@ -53,7 +63,7 @@ def read_row(path: Path, row: int, size: int, crc: int) -> np.ndarray | None:
             data = file.read(count)
     except FileNotFoundError:
         return None
-    if len(data) != count or zlib.crc32(data) != crc:
+    if len(data) != count or not _fits(data, record):
         return None
     return np.frombuffer(data, np.uint8).reshape(size, size, 3)
 
@@ -88,7 +98,7 @@ class ShardWriter:
         """Append the next row, uint8 (size, size, 3), C order."""
         data = row.reshape(-1).data
         _write(self._pixels, data)
-        record = np.array([(self._keys[self.done], zlib.crc32(data), cropped)], RECORD)
+        record = np.array([(self._keys[self.done], checksum(data, cropped), cropped)], RECORD)
         _write(self._records, record.tobytes())
         self.done += 1
 
@@ -101,26 +111,28 @@ class ShardWriter:
                     return 0
                 for number, record in enumerate(records):
                     data = file.read(self._size**2 * 3)
-                    if record["key"] != self._keys[number] or zlib.crc32(data) != record["crc"]:
+                    if record["key"] != self._keys[number] or not _fits(data, record):
                         return number
         except FileNotFoundError:
             return 0
         return len(records)
 
     def _seal(self) -> None:
-        now = _changed(self._part)
-        os.utime(self._folder / f"{self._name}.rows", ns=(now, now))
+        written, there = os.fstat(self._pixels.fileno()), self._part.stat()
+        if not os.path.samestat(written, there):  # the store was deleted, and another process has begun it anew
+            raise FileNotFoundError(errno.ENOENT, "deleted while it was written", str(self._part))
+        os.utime(self._folder / f"{self._name}.rows", ns=(there.st_mtime_ns, there.st_mtime_ns))
         finished = self._part.replace(self._folder / f"{self._name}.npy")
-        finished.chmod(0o444)
+        finished.chmod(there.st_mode & ~0o222)
 
 
-def _changed(path: Path) -> int:
-    return path.stat().st_mtime_ns
+def _fits(data: bytes, record: np.void) -> bool:
+    return checksum(data, bool(record["cropped"])) == record["crc"]
 
 
 def _append(path: Path, length: int) -> io.FileIO:
     """`path` opened for writing behind its first `length` bytes; what lies there now is cut off."""
-    file = io.FileIO(os.open(path, os.O_RDWR | os.O_CREAT, 0o644), "r+")
+    file = io.FileIO(os.open(path, os.O_RDWR | os.O_CREAT, 0o666), "r+")
     file.truncate(length)
     file.seek(length)
     return file

@@ -7,7 +7,7 @@ import os
 import posixpath
 import re
 import stat
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -71,6 +71,12 @@ def path_of(root: Path | str, address: str) -> str:
         return os.path.join(root, address)
     place = place_of(root, address)
     return os.path.join(place.folder, place.name)
+
+
+def archive_digests(root: Path, addresses: Iterable[str]) -> dict[str, str]:
+    """Digest of each archive in which one of `addresses` lies, by its path in the set."""
+    names = {split_address(address)[0][:-1] for address in addresses}
+    return {name: unpack(root / name).digest for name in sorted(names) if (root / name).is_file()}
 
 
 def is_member(root: Path | str, address: str) -> bool:

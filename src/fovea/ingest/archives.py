@@ -18,7 +18,7 @@ from pathlib import Path
 
 from fovea.errors import UserError, one_line
 from fovea.ingest.members import MIB, Budget, Member, members_of
-from fovea.store import store_folder
+from fovea.store import share, store_folder
 
 VERSION = 1  # of what stands in the store; counts up with each change of the rules below
 DUPLICATE = "duplicate identifier"
@@ -32,6 +32,11 @@ class Unpacked:
 
     folder: Path
     faults: list[tuple[str, str]]
+
+    @property
+    def digest(self) -> str:
+        """`archive_digest` of what was unpacked."""
+        return self.folder.parent.name.partition("-")[0]
 
     @cached_property
     def reasons(self) -> dict[str, str]:
@@ -58,19 +63,27 @@ def unpack(archive: Path) -> Unpacked:
 
 
 def _from_store(archive: Path) -> Unpacked:
+    folder = store_folder("archives") / f"{archive_digest(archive)}-{VERSION}"
     try:
-        with archive.open("rb") as file:
-            digest = hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=20)).hexdigest()
+        share(folder.parent)
+        if _kept(folder) is None:
+            _fill(folder, archive)
     except OSError as error:
-        raise UserError(f"{archive}: cannot be read: {error.strerror or error}") from None
-    folder = store_folder("archives") / f"{digest}-{VERSION}"
+        raise UserError(f"{archive}: cannot be unpacked below {folder.parent} ({error.strerror or error}); "
+                        "make room there, or unpack it yourself and name the folder") from None
     kept = _kept(folder)
-    if kept is None:
-        _fill(folder, archive)
-        kept = _kept(folder)
     if kept is None:
         raise UserError(f"{folder}: was deleted while {archive} was unpacked into it; run again")
     return kept
+
+
+def archive_digest(archive: Path) -> str:
+    """Digest of the archive as a file, 40 hex digits: what it holds lies in the store under that."""
+    try:
+        with archive.open("rb") as file:
+            return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=20)).hexdigest()
+    except OSError as error:
+        raise UserError(f"{archive}: cannot be read: {error.strerror or error}") from None
 
 
 def _kept(folder: Path) -> Unpacked | None:
@@ -97,9 +110,6 @@ def _fill(folder: Path, archive: Path) -> None:
         except OSError:
             if not folder.is_dir():  # else another process was first: the same bytes, so ours are not needed
                 raise
-    except OSError as error:
-        raise UserError(f"{archive}: cannot be unpacked below {folder.parent} ({error.strerror or error}); "
-                        "make room there, or unpack it yourself and name the folder") from None
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
 

@@ -15,9 +15,9 @@ from typing import NamedTuple, Self
 from fovea import decode, dicom
 from fovea.ingest import check, digest, look
 from fovea.ingest.entry import Facts
-from fovea.store import code_version, open_database
+from fovea.store import code_of, open_database
 
-VERSION = code_version(check, look, decode, dicom, digest)  # of what fills Facts
+CODE = code_of(check, look, decode, dicom, digest)  # of what fills Facts
 SETTLED = 2  # s; a file changed later than this before we looked may change again within the clock's step
 COLUMNS = Facts._fields
 
@@ -44,7 +44,7 @@ class Seen:
 
     def __init__(self, folder: Path) -> None:
         self._database = open_database(
-            folder / f"facts-{VERSION}.db",
+            folder, "facts", CODE,
             f"contents ({', '.join(COLUMNS)}, PRIMARY KEY (digest))",
             f"files ({', '.join(Stamp._fields)}, digest, PRIMARY KEY (device, inode)) WITHOUT ROWID",
         )

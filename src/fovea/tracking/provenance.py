@@ -96,18 +96,18 @@ def git_facts(root: Path) -> dict[str, str]:
 
     Dirty: a tracked file differs that DVC does not write. A run itself changes dvc.lock, metrics and .gitignore.
     """
-    commit = _git(root, "rev-parse", "--verify", "HEAD")
+    commit = git(root, "rev-parse", "--verify", "HEAD")
     if not commit:
         return {}
-    branch = _git(root, "symbolic-ref", "--short", "HEAD")
+    branch = git(root, "symbolic-ref", "--short", "HEAD")
     by_dvc = [f":(exclude,literal){path}" for path in _outputs(root)]
     by_dvc += [":(exclude,glob)**/dvc.lock", ":(exclude,glob)**/.gitignore"]
-    changed = _git(root, "status", "--porcelain", "--untracked-files=no", "--", ".", *by_dvc)
+    changed = git(root, "status", "--porcelain", "--untracked-files=no", "--", ".", *by_dvc)
     facts = {"git.commit": commit, "git.branch": branch, "git.dirty": str(changed != "").lower()}
     return {name: value for name, value in facts.items() if value}
 
 
-def _git(root: Path, *arguments: str) -> str | None:
+def git(root: Path, *arguments: str) -> str | None:
     """Output of git, None if git is missing or refuses."""
     try:
         result = subprocess.run(["git", *arguments], cwd=root, capture_output=True, text=True, timeout=60, check=False)

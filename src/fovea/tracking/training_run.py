@@ -1,17 +1,16 @@
 """One training being recorded: its points in batches, its files, its end. Without MLflow, whose client is passed in."""
 
-import signal
 import sys
 import textwrap
-import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
-from types import FrameType, TracebackType
+from types import TracebackType
 from typing import Any, Self
 
+from fovea.errors import Terminated
 from fovea.tracking import store
 from fovea.tracking.provenance import scrub
 
@@ -94,8 +93,6 @@ class TrainingRun:
             self._client.set_terminated(self.id, status)
 
     def __enter__(self) -> Self:
-        if threading.current_thread() is threading.main_thread() and signal.getsignal(signal.SIGTERM) == signal.SIG_DFL:
-            signal.signal(signal.SIGTERM, _terminate)  # by default Python ends at once, and the run is RUNNING for ever
         return self
 
     def __exit__(
@@ -104,17 +101,7 @@ class TrainingRun:
         if kind is None:
             self.finish()
         else:
-            self.fail("SIGTERM" if kind is _Terminated else kind.__name__)
-        if signal.getsignal(signal.SIGTERM) is _terminate:
-            signal.signal(signal.SIGTERM, signal.SIG_DFL)
-
-
-class _Terminated(SystemExit):
-    """SIGTERM as an exception, which unwinds `with` blocks."""
-
-
-def _terminate(number: int, frame: FrameType | None) -> None:
-    raise _Terminated(128 + number)
+            self.fail("SIGTERM" if kind is Terminated else kind.__name__)
 
 
 def store_files(client: Any, run_id: str, artifacts: Artifacts) -> None:
