@@ -34,6 +34,7 @@ import numpy as np
 
 from fovea.cache.known import KnownRows
 from fovea.cache.shards import read_records
+from fovea.errors import report_user_errors
 from tests.cache_sets import draw_eye
 from tests.project import SMALL, Project
 
@@ -117,19 +118,26 @@ class Bench:
         return good
 
     def interrupt(self, number: signal.Signals) -> Left:
-        """Send a signal at a random moment of a run; one that comes after the end does not count."""
+        """Send a signal at a random moment of a run, half of the times counted from its first new row, because imports
+        take most of it; one that comes after the end does not count."""
+        cold, warm = self.seconds
         while True:
             before = self.kept(self.root)
-            cold, warm = self.seconds
-            expected = warm + (cold - warm) * (1 - before / self.total)
-            process = self.start(self.root)
-            time.sleep(self.random.uniform(self.random.choice((0, warm / 2)), expected))  # half of a run is imports
+            process, written = self.start(self.root), self.written()
+            rendering = self.random.random() < 0.5
+            while rendering and self.written() == written and process.poll() is None:
+                time.sleep(0.002)
+            time.sleep(self.random.uniform(0, (cold - warm) * (1 - before / self.total) + (0 if rendering else warm)))
             process.send_signal(number)
             sent = time.monotonic()
             process.communicate()
             if process.returncode in (-number, 128 + number):
                 return Left(self.moment(before), self.kept(self.root), time.monotonic() - sent)
             assert process.returncode == 0
+
+    def written(self) -> int:
+        """Bytes of all records in the store."""
+        return sum(path.stat().st_size for path in self.root.rglob("*.rows"))
 
     def moment(self, before: int) -> str:
         now = self.kept(self.root)
@@ -217,6 +225,7 @@ def lift(place: Path) -> None:
 
 
 def main() -> None:
+    report_user_errors()  # a benchmark that is stopped leaves no mounted disk
     kills = int(sys.argv[1]) if len(sys.argv) > 1 else KILLS
     start = time.monotonic()
     with tempfile.TemporaryDirectory() as folder:

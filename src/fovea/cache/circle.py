@@ -6,7 +6,9 @@ and Bolles 1981; the same draws for every image) is then fitted by least squares
 """
 
 from dataclasses import dataclass
+from functools import cache
 
+import cv2
 import numpy as np
 
 from fovea.cache.field import Field
@@ -41,34 +43,39 @@ def find_circle(field: Field) -> Circle | None:
 def rim_points(mask: np.ndarray) -> np.ndarray:
     """Where the mask begins and ends in each row and column, but for the frame's edge: float64 (n, 2) of x, y."""
     across = _ends(mask)
-    down = _ends(np.ascontiguousarray(mask.T))
+    down = _ends(cv2.transpose(mask.view(np.uint8)).view(bool))
     return np.concatenate([across, down[:, ::-1]])
 
 
 def _ends(mask: np.ndarray) -> np.ndarray:
-    """First and last edges (position, row + 0.5) of each row that has any."""
-    rows = np.flatnonzero(mask.any(axis=1))
-    first = mask[rows].argmax(axis=1)
-    last = mask.shape[1] - mask[rows, ::-1].argmax(axis=1)
-    ends = np.stack([np.concatenate([first, last]), np.concatenate([rows, rows]) + 0.5], axis=1)
-    return ends[(ends[:, 0] > 0) & (ends[:, 0] < mask.shape[1])]
+    """First and last edges (position, row + 0.5) of each row; those of an empty row are the frame's."""
+    width = mask.shape[1]
+    rows = np.arange(len(mask)) + 0.5
+    positions = np.concatenate([mask.argmax(axis=1), width - mask[:, ::-1].argmax(axis=1)])
+    inner = (positions > 0) & (positions < width)
+    return np.stack([positions, np.concatenate([rows, rows])], axis=1)[inner]
 
 
 def fit_circle(points: np.ndarray) -> Circle | None:
     """Circle that at least `AGREEMENT` of points (n, 2) lie on; None if there is none."""
     if len(points) < 12:
         return None
-    voters = points[:: -(-len(points) // VOTERS)]
-    triples = np.random.default_rng(0).integers(0, len(voters), (TRIPLES, 3))
-    x, y, radius = _through(voters[triples])
-    best = _agree(voters, x[:, None], y[:, None], radius[:, None]).sum(axis=1).argmax()
+    voters = points[:: -(-len(points) // VOTERS)].astype(np.float32)  # float64 would take twice as long
+    x, y, radius = _through(voters[_triples(len(voters))])
+    best = np.count_nonzero(_agree(voters, x[:, None], y[:, None], radius[:, None]), axis=1).argmax()
     on_rim = _agree(points, x[best], y[best], radius[best])
     for _ in range(3):
-        if on_rim.sum() < AGREEMENT * len(points):
+        if np.count_nonzero(on_rim) < AGREEMENT * len(points):
             return None
         circle = _least_squares(points[on_rim])
         on_rim = _agree(points, circle.x, circle.y, circle.radius)
     return circle
+
+
+@cache
+def _triples(count: int) -> np.ndarray:
+    """int64 (TRIPLES, 3) below `count`: a generator for each image would take longer than its draws."""
+    return np.random.default_rng(0).integers(0, count, (TRIPLES, 3))
 
 
 def _through(triples: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -84,20 +91,25 @@ def _through(triples: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 
 def _agree(points: np.ndarray, x: np.ndarray | float, y: np.ndarray | float, radius: np.ndarray | float) -> np.ndarray:
-    off = np.abs(np.sqrt((points[:, 0] - x) ** 2 + (points[:, 1] - y) ** 2) - radius)
-    agree: np.ndarray = off <= np.maximum(TOLERANCE[0], TOLERANCE[1] * radius)
+    """Whether points (n, 2) are at most the tolerance off the circle, bool (n,), or (triples, n) for (triples, 1).
+
+    Compares squares, (r - off)^2 <= d^2 <= (r + off)^2: a root of each distance would take longest.
+    """
+    squares = (points[:, 0] - x) ** 2 + (points[:, 1] - y) ** 2
+    off = np.maximum(TOLERANCE[0], TOLERANCE[1] * radius)
+    agree: np.ndarray = np.abs(squares - (radius**2 + off**2)) <= 2 * radius * off
     return agree
 
 
 def _least_squares(points: np.ndarray) -> Circle:
-    """Kasa 1976: linear in 2x, 2y and r^2 - x^2 - y^2. By the normal equations: lstsq would start BLAS's threads."""
+    """Kasa 1976: linear in 2x, 2y and r^2 - x^2 - y^2, solved about the mean, where the last is by itself."""
     middle = points.mean(axis=0)
-    local = points - middle
-    equations = np.column_stack([local, np.ones(len(local))])
-    normal = np.einsum("ni,nj->ij", equations, equations) + 1e-9 * np.eye(3)
-    x, y, rest = np.linalg.solve(normal, np.einsum("ni,n->i", equations, (local**2).sum(axis=1)))
-    x, y = x / 2, y / 2
-    return Circle(float(x + middle[0]), float(y + middle[1]), float(np.sqrt(max(rest + x * x + y * y, 0.0))))
+    x, y = (points - middle).T
+    squares = x * x + y * y
+    xx, xy, yy, right, down = x @ x, x @ y, y @ y, x @ squares, y @ squares
+    area = 2 * (xx * yy - xy * xy) + 1e-9
+    x, y = (right * yy - down * xy) / area, (down * xx - right * xy) / area
+    return Circle(float(x + middle[0]), float(y + middle[1]), float(np.sqrt(squares.mean() + x * x + y * y)))
 
 
 def around_ellipse(mask: np.ndarray) -> Circle | None:
@@ -115,6 +127,6 @@ def is_filled(circle: Circle, mask: np.ndarray) -> bool:
     height, width = mask.shape
     if not (0 < circle.x < width and 0 < circle.y < height and 0.1 < circle.radius / min(height, width) < 1.5):
         return False
-    y, x = np.ogrid[0.5:height, 0.5:width]
-    inside = (x - circle.x) ** 2 + (y - circle.y) ** 2 < circle.radius**2
+    down, across = (np.arange(side, dtype=np.float32) + 0.5 for side in mask.shape)
+    inside = (down[:, None] - circle.y) ** 2 + (across - circle.x) ** 2 < circle.radius**2
     return bool(np.count_nonzero(mask & inside) > 0.5 * np.count_nonzero(inside))

@@ -1,16 +1,16 @@
 """The field of a photograph: what lies within the camera's surround of black, or a page's of white.
 
-Found on a small sample, in about a millisecond. Averages of neighbours in it keep the noise of very dark photographs
+Found on a small sample, in half a millisecond. Averages of neighbours in it keep the noise of very dark photographs
 down; steps between them keep large photographs cheap: a full-size mask of 24 megapixels takes 100 times as long.
 """
 
+import math
 from dataclasses import dataclass
 
 import cv2
 import numpy as np
 
 DETAIL = 128             # px that the shorter side of the sample has at least, if the image has them
-AVERAGED = 2             # px of the image, in each direction, that make one of the sample at most
 LEVELS = 4               # grey levels by which the field differs from its surround; twice as bright, too
 SURROUND = 24            # grey levels from black or white that a surround has at most
 ISLAND = 0.1             # of the largest part's area; a smaller part is writing, a larger one is cut off by a hair
@@ -48,42 +48,59 @@ def find_field(image: np.ndarray, detail: int = DETAIL) -> Field | None:
     if mask is not None:
         return Field(mask, step, white=False)
     darkness = 255 - cv2.min(cv2.min(red, green), blue)
-    if max(float(np.median(corner)) for corner in corners(darkness)) > SURROUND:
+    if np.median(corners(darkness), axis=1).max() > SURROUND:
         return None
     mask = field_mask(darkness)
     return None if mask is None else Field(mask, step, white=True)
 
 
 def shrink(image: np.ndarray, detail: int) -> tuple[np.ndarray, int]:
-    """A sample of averages, of at least `detail` px if the image has them, and the px of the image in one of them."""
-    step = max(1, min(image.shape[:2]) // (AVERAGED * detail))
-    spread = image[step // 2 :: step, step // 2 :: step]
-    block = max(1, min(spread.shape[:2]) // detail)
-    height, width = (side // block for side in spread.shape[:2])
-    spread = np.ascontiguousarray(spread[: height * block, : width * block])
-    return cv2.resize(spread, (width, height), interpolation=cv2.INTER_AREA), step * block
+    """A sample of at least `detail` px if the image has them, and the step between its pixels in px of the image.
+
+    An even step ends between two pixels, so that linear interpolation is the average of the four in the middle.
+    """
+    step = min(image.shape[:2]) // detail // 2 * 2 or 1
+    height, width = (side // step for side in image.shape[:2])
+    return cv2.resize(image[: height * step, : width * step], (width, height), interpolation=cv2.INTER_LINEAR), step
 
 
 def field_mask(brightness: np.ndarray) -> np.ndarray | None:
     """The large bright parts, bool (h, w), of uint8 (h, w); None if no corner is dark."""
     height, width = brightness.shape
     if min(height, width) >= 96:
-        brightness = cv2.medianBlur(np.ascontiguousarray(brightness), 5)
-    darkest = min(corners(brightness), key=np.median)
-    dark = float(np.median(darkest))
+        brightness = cv2.medianBlur(brightness, 5)
+    patches = corners(brightness)
+    medians = np.median(patches, axis=1)
+    dark = float(medians.min())
     middle = brightness[height // 4 : height - height // 4, width // 4 : width - width // 4]
-    lit = middle[middle >= dark + LEVELS]
-    if dark > SURROUND or lit.size < 0.1 * middle.size or (field := float(np.median(lit))) < 2 * dark:
+    lit, field = lit_part(middle, math.ceil(dark) + LEVELS)
+    if dark > SURROUND or lit < 0.1 * middle.size or field < 2 * dark:
         return None
     least, most = (dark + share * (field - dark) for share in THRESHOLD)
-    bright = (brightness > np.clip(float(darkest.max()) + 1, least, most)).astype(np.uint8)
-    _, labels, stats, _ = cv2.connectedComponentsWithStats(bright, connectivity=4)
-    areas = stats[:, cv2.CC_STAT_AREA] * (np.arange(len(stats)) > 0)  # 0 is the surround
+    noise = float(patches[medians.argmin()].max()) + 1
+    return large_parts(brightness > np.clip(noise, least, most))
+
+
+def lit_part(middle: np.ndarray, least: int) -> tuple[int, int]:
+    """How many pixels of uint8 (h, w) have at least this level, and their median. `np.median` takes 5 times as long."""
+    counts = cv2.calcHist([middle], [0], None, [256], [0, 256]).ravel()[least:].cumsum()
+    lit = int(counts[-1]) if counts.size else 0
+    return lit, least + int(np.searchsorted(counts, lit / 2))
+
+
+def large_parts(bright: np.ndarray) -> np.ndarray:
+    """bool (h, w) without its islands. Counts areas itself: OpenCV's statistics would take four times as long."""
+    parts, labels = cv2.connectedComponents(bright.view(np.uint8), connectivity=4)
+    if parts == 2:  # 0 is the surround
+        return bright
+    areas = np.bincount(labels.ravel(), minlength=parts)
+    areas[0] = 0
     mask: np.ndarray = (areas >= ISLAND * areas.max())[labels]
     return mask
 
 
-def corners(brightness: np.ndarray) -> list[np.ndarray]:
-    """Four patches of 1/28 of the sides."""
+def corners(brightness: np.ndarray) -> np.ndarray:
+    """Four patches of 1/28 of the sides, (4, n)."""
     high, wide = (max(1, side // 28) for side in brightness.shape)
-    return [rows[:, part] for rows in (brightness[:high], brightness[-high:]) for part in np.s_[:wide, -wide:]]
+    patches = [rows[:, part] for rows in (brightness[:high], brightness[-high:]) for part in np.s_[:wide, -wide:]]
+    return np.stack(patches).reshape(4, -1)
