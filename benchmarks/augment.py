@@ -97,7 +97,7 @@ def with_pil(data: bytes, size: int) -> np.ndarray:
 def decode_alone(data: bytes, params: AugmentParams) -> np.ndarray:
     """By the factor that the chain decodes with."""
     header = read_header(data)
-    return decode(data, header, reduction(expected_side(header.height, header.width, params), params.size))
+    return decode(data, header, reduction(expected_side(header.height, header.width, params), params.image_size))
 
 
 def measure(chains: list[Chain]) -> np.ndarray:
@@ -129,12 +129,12 @@ def compare(data: list[bytes], params: AugmentParams, cores: int) -> None:
     exact = partial(make_square, params=params.model_copy(update={"exact": True}))
     floor = partial(decode_alone, params=params)
     named: dict[str, Callable[[Any], object]] = {
-        "PIL + numpy": partial(with_pil, size=params.size), "fovea": ours, "fovea, exact: true": exact,
+        "PIL + numpy": partial(with_pil, size=params.image_size), "fovea": ours, "fovea, exact: true": exact,
         "decoding alone": floor,
     }
     chains = [Chain(name, run, data, workers) for workers in (1, cores) for name, run in named.items()]
     measured = measure(chains)
-    print(f"{PIXELS[1]} x {PIXELS[0]} to {params.size} px")
+    print(f"{PIXELS[1]} x {PIXELS[0]} to {params.image_size} px")
     show(chains, measured)
     processor = measured[:, :, 1]
     judge("times PIL + numpy per core", processor[:, 0] / processor[:, 1], TIMES_PIL, least=True)
@@ -151,7 +151,7 @@ def judge(name: str, values: np.ndarray, target: float, least: bool) -> None:
 
 def main() -> None:
     params = AugmentParams.model_validate(read_sections()["augment"])
-    sized = {size: params.model_copy(update={"size": size}) for size in SIZES}
+    sized = {size: params.model_copy(update={"image_size": size}) for size in SIZES}
     data = load()
     cores = os.cpu_count() or 1
     print(f"n = {ROUNDS} rounds of {IMAGES} JPEGs, {sum(map(len, data)) / IMAGES / 1e6:.1f} MB each; {cores} cores, "

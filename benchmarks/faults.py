@@ -40,7 +40,7 @@ from tests.project import SMALL, Project
 
 SEED = 0
 IMAGES, PIXELS, SIZE = 150, 1500, 128
-PARAMS = {"augment.size": SIZE, "augment.crop": "fundus", "augment.exact": True, "augment.variants": 2}
+PARAMS = {"augment.image_size": SIZE, "augment.crop": "fundus", "augment.exact": True, "augment.variants": 2}
 KILLS, STOPS, DISKS = 50, 10, 10
 MOMENTS = ("before the first row", "while rendering", "between the last row and the cache", "after the cache")
 
@@ -100,7 +100,7 @@ class Bench:
         known = KnownRows(folders[0], SIZE, set())
         records = [read_records(folders[0], path.stem)["key"] for path in folders[0].glob("*.rows")]
         keys = np.unique(np.concatenate([np.empty(0, "S16"), *records]))
-        return sum(known.read(int(place)) is not None for place in known.find(keys))
+        return sum(known.read(key) is not None for key in keys)
 
     def passes(self, root: Path) -> bool:
         """Whether a run with a copy of this store ends as it should."""

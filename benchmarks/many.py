@@ -39,7 +39,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         project = Project.create(Path(folder) / "project")
         write_images(project.folder / "data/raw/small", photographs(SIDE * 5 // 4, DRAWN), range(IMAGES), SIDE)
-        project.set_params({**SMALL, "augment.size": SIDE, "augment.variants": VARIANTS, "augment.crop": "fundus"})
+        project.set_params({**SMALL, "augment.image_size": SIDE, "augment.variants": VARIANTS,
+                            "augment.crop": "fundus"})
         for stage in ("ingest", "split", "augment"):
             run(project, stage)
 

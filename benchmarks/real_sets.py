@@ -56,7 +56,7 @@ def main() -> None:
         with tempfile.TemporaryDirectory() as folder:
             project = Project.create(Path(folder) / "project")
             link(name, project.folder)
-            changes = {"augment.size": size, "train.full.epochs": epochs, "train.batch_size": batch}
+            changes = {"augment.image_size": size, "train.full.epochs": epochs, "train.batch_size": batch}
             project.set_params({**REAL_SETS[name], **changes})
             stages = [measured(project, stage) for stage in STAGES]
             test = json.loads(project.text("reports/metrics.json"))["test"]

@@ -144,7 +144,8 @@ def main() -> None:
         write_images(Path(folder) / "small", drawn, range(IMAGES), SIDE)
         for links in ("copy", "hardlink"):
             project = Project.create(Path(folder) / links)
-            project.set_params({**SMALL, "augment.size": SIZE, "augment.variants": VARIANTS, "augment.crop": "fundus"})
+            project.set_params({**SMALL, "augment.image_size": SIZE, "augment.variants": VARIANTS,
+                                "augment.crop": "fundus"})
             project.run(f"dvc config cache.type {links}")
             shutil.move(Path(folder) / "small", project.folder / "data/raw/small")
             print(f"DVC's cache.type {links}" + (", its default without reflinks" if links == "copy" else ""))

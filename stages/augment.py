@@ -28,4 +28,6 @@ with replacing("data/cache") as folder:
     raw = Path("data/raw") / manifest.attrs["name"]
     summary, rendered = build_cache(folder, raw, manifest, split, params, machine.workers, store_folder("rows"))
 write_json("reports/augment.json", summary)
-print(f"augment: {summary['rows']} rows of {params.size} px from {summary['images']} images, {rendered} rendered")
+print(f"augment: {summary['rows']} rows of {params.image_size} px from {summary['images']} images, {rendered} rendered")
+if summary["uncropped"]:
+    print(f"augment: no circle was found in {summary['uncropped']} images, which are kept whole (augment.crop)")

@@ -42,7 +42,7 @@ torch.manual_seed(params.seed)
 # What the data allow
 size = params.crop or cache.attrs["size"]
 if size > cache.attrs["size"]:
-    raise UserError(f"train.crop: {size} px is larger than augment.size, {cache.attrs['size']} px")
+    raise UserError(f"train.crop: {size} px is larger than augment.image_size, {cache.attrs['size']} px")
 if params.loss.name == "binary_cross_entropy" and len(classes) != 2:
     raise UserError(f"train.loss.name: binary_cross_entropy needs two classes, the data have {len(classes)}")
 has_val = bool((index["split"] == "val").any())

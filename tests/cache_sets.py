@@ -25,8 +25,8 @@ def augment_params(**changes: Any) -> AugmentParams:
     """Parameters of the section `augment` with changes; those of `render` may be given as render={...}."""
     render = {**RENDER, **changes.pop("render", {})}
     values = {
-        "size": 16, "crop": "fundus", "fit": "pad", "interpolation": "bicubic", "exact": False, "normalise": "none",
-        "seed": 0, "variants": 2, "balance": False, "render": render,
+        "image_size": 16, "crop": "fundus", "fit": "pad", "interpolation": "bicubic", "exact": False,
+        "normalise": "none", "seed": 0, "variants": 2, "balance": False, "render": render,
     }
     return AugmentParams.model_validate({**values, **changes})
 

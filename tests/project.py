@@ -20,7 +20,7 @@ SMALL: dict[str, Any] = {  # a pipeline that takes seconds
     "dataset.sources": [{"layout": "folders", "images": "", "split_folders": False, "split": None}],
     "dataset.classes": [],
     "dataset.group": None,
-    "augment.size": 32,
+    "augment.image_size": 32,
     "augment.crop": "centre",
     "train.model": "squeezenet1_1",
     "train.full.epochs": 1,

@@ -14,7 +14,7 @@ def test_arrays_run_through_all_stages(tmp_path: Path) -> None:
             "dataset.name": "arrays",
             "dataset.sources": [{"layout": "arrays", "file": "arrays.npz", "split": None}],
             "dataset.group": None,
-            "augment.size": 32,
+            "augment.image_size": 32,
             "augment.crop": "none",
             "train.model": "squeezenet1_1",
             "train.full.epochs": 1,

@@ -65,7 +65,7 @@ WRONG: list[tuple[str, str, dict[str, Any], tuple[str, ...]]] = [
     ("missing folder", "ingest", {"dataset.name": "nowhere"}, ("data/raw/nowhere", "dataset.name")),
     ("missing label file", "ingest", {"dataset.sources": [TABLE]}, ("labels.csv", "dataset.sources.0.file")),
     ("unknown positive class", "ingest", {"dataset.positive": "sick"}, ("dataset.positive", "sick")),
-    ("too large a crop", "train", {"train.crop": 64}, ("train.crop", "augment.size")),
+    ("too large a crop", "train", {"train.crop": 64}, ("train.crop", "augment.image_size")),
     ("one output for three classes", "train", {"train.loss.name": "binary_cross_entropy"}, ("train.loss.name", "two")),
     ("nothing to train", "train", {"train.full.epochs": 0}, ("train", "frozen.epochs and full.epochs are both 0")),
     ("ignored option", "train", {"train.head.dropout": 0.5}, ("head.dropout", "head.hidden")),

@@ -121,7 +121,7 @@ def test_members_of_arrays_are_read_by_position(tmp_path: Path) -> None:
     images = ["set.npz!train/2", "set.npz!train/0", "set.npz!test/0"]
     digests = [digest(train[2]), digest(train[0]), digest(test[0, ..., 0])]
     manifest, split = tables(images, digests, [0, 1, 0], ["test"] * 3)
-    build(tmp_path / "cache", tmp_path, manifest, split, workers=2, size=28, crop="none")
+    build(tmp_path / "cache", tmp_path, manifest, split, workers=2, image_size=28, crop="none")
     cache = Cache(tmp_path / "cache")
     rows = [cache.index["image"].tolist().index(image) for image in images]
     assert np.array_equal(cache.take(np.array(rows)), [train[2], train[0], test[0, ..., :1].repeat(3, axis=2)])

@@ -83,7 +83,7 @@ def test_a_dark_lesion_on_skin_without_surround_is_not_cut_out(how: str) -> None
 @every
 def test_bars_of_padding_stay_black(how: str) -> None:
     skin = np.random.default_rng(0).integers(90, 200, (60, 120, 3)).astype(np.uint8)
-    found, _ = make_square(skin, augment_params(size=120, crop="none", normalise=how))
+    found, _ = make_square(skin, augment_params(image_size=120, crop="none", normalise=how))
     assert found[:30].max() == 0
     assert found[90:].max() == 0
     assert found[32:88, 2:118].any(axis=2).mean() > 0.95
@@ -92,7 +92,7 @@ def test_bars_of_padding_stay_black(how: str) -> None:
 @pytest.mark.parametrize("how", ["none", *sorted(NORMALISATIONS)])
 def test_a_white_surround_becomes_black_in_the_crop(how: str) -> None:
     image = np.where((radii(300) > 1)[..., None], 255, draw_field(300)).astype(np.uint8)
-    found, cropped = make_square(image, augment_params(size=96, normalise=how))
+    found, cropped = make_square(image, augment_params(image_size=96, normalise=how))
     assert cropped
     assert found[:8, :8].max() == 0
     assert found[48, 48].max() > 60

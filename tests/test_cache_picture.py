@@ -33,7 +33,7 @@ def psnr(first: np.ndarray, second: np.ndarray) -> float:
 @pytest.mark.parametrize("shape", [(900, 900), (1200, 800), (803, 1205)])
 def test_scaled_decoding_agrees_with_pillow_in_full(shape: tuple[int, int]) -> None:
     data = jpeg(smooth_photograph(*shape))
-    found, _ = make_square(data, augment_params(size=128, crop="none", fit="squash"))
+    found, _ = make_square(data, augment_params(image_size=128, crop="none", fit="squash"))
     wanted = Image.open(io.BytesIO(data)).convert("RGB").resize((128, 128), Image.Resampling.BICUBIC)
     assert psnr(found, np.asarray(wanted)) > 45
 
@@ -43,14 +43,14 @@ def test_scaled_decoding_of_a_turned_photograph_agrees_with_pillow_in_full() -> 
     exif[0x0112] = 6
     file = io.BytesIO()
     Image.fromarray(smooth_photograph(803, 1207)).save(file, "JPEG", quality=95, exif=exif)
-    found, _ = make_square(file.getvalue(), augment_params(size=128, crop="none", fit="squash"))
+    found, _ = make_square(file.getvalue(), augment_params(image_size=128, crop="none", fit="squash"))
     upright = ImageOps.exif_transpose(Image.open(file))
     assert psnr(found, np.asarray(upright.resize((128, 128), Image.Resampling.BICUBIC))) > 45
 
 
 def test_exact_decoding_agrees_with_pillow_to_one_level() -> None:
     data = jpeg(smooth_photograph(600, 600))
-    found, _ = make_square(data, augment_params(size=96, crop="none", exact=True))
+    found, _ = make_square(data, augment_params(image_size=96, crop="none", exact=True))
     wanted = Image.open(io.BytesIO(data)).convert("RGB").resize((96, 96), Image.Resampling.BICUBIC)
     assert np.abs(found.astype(int) - np.asarray(wanted)).max() <= 1
 
@@ -76,7 +76,7 @@ def test_the_decoder_shrinks_as_far_as_it_may(side: int, size: int) -> None:
 def test_a_jpeg_that_only_pillow_decodes_gives_the_same_square() -> None:
     data = jpeg(smooth_photograph(803, 1205))
     table = data.index(b"\xff\xdb")
-    squares = [make_square(item, augment_params(size=128, crop="none"))[0]
+    squares = [make_square(item, augment_params(image_size=128, crop="none"))[0]
                for item in (data, data[:table] + bytes(4) + data[table:])]
     assert psnr(*squares) > 45
 
@@ -85,8 +85,8 @@ def test_a_small_field_in_a_large_frame_is_decoded_finer() -> None:
     frame = np.zeros((1600, 1600, 3), np.uint8)
     frame[600:1000, 600:1000] = draw_eye(0, 400, 400)
     frame[700:900:8, 700:900] //= 4  # lines that decoding at 1/8 would lose
-    found, _ = make_square(jpeg(frame), augment_params(size=128))
-    exact, _ = make_square(jpeg(frame), augment_params(size=128, exact=True))
+    found, _ = make_square(jpeg(frame), augment_params(image_size=128))
+    exact, _ = make_square(jpeg(frame), augment_params(image_size=128, exact=True))
     assert psnr(found, exact) > 25
 
 
@@ -132,7 +132,7 @@ def test_a_square_over_the_frame_is_black_outside() -> None:
 
 
 def test_the_fundus_fills_the_square() -> None:
-    found, cropped = make_square(draw_eye(0, 300, 500), augment_params(size=64))
+    found, cropped = make_square(draw_eye(0, 300, 500), augment_params(image_size=64))
     lit = found.max(axis=2) > 20
     assert cropped
     assert lit[32].mean() > 0.95

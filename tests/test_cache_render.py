@@ -14,7 +14,7 @@ NOTHING = {
     "hflip": 0.0, "vflip": 0.0, "rotation": 0.0, "scale": (1.0, 1.0),
     "brightness": 0.0, "contrast": 0.0, "saturation": 0.0, "blur": 0.0,
 }
-EYE = make_square(draw_eye(0), augment_params(size=64))[0]
+EYE = make_square(draw_eye(0), augment_params(image_size=64))[0]
 
 
 def strengths(**changes: Any) -> VariantParams:

@@ -108,7 +108,7 @@ def test_a_new_label_or_part_renders_only_variants_that_it_makes_necessary(place
 
 
 @pytest.mark.parametrize("change", [
-    {"size": 17}, {"crop": "centre"}, {"fit": "squash"}, {"interpolation": "bilinear"}, {"exact": True},
+    {"image_size": 17}, {"crop": "centre"}, {"fit": "squash"}, {"interpolation": "bilinear"}, {"exact": True},
     {"normalise": "ben_graham"},
 ], ids=str)  # fmt: skip
 def test_another_square_renders_every_row(place: Place, change: dict[str, Any]) -> None:
@@ -162,7 +162,7 @@ def test_another_version_of_a_library_renders_every_row(place: Place, monkeypatc
 
 def test_every_parameter_of_the_section_is_a_count_a_draw_or_in_the_squares() -> None:
     squares = set(augment_params().model_dump()) - keys.COUNTS - keys.DRAWN
-    assert squares == {"size", "crop", "fit", "interpolation", "exact", "normalise"}
+    assert squares == {"image_size", "crop", "fit", "interpolation", "exact", "normalise"}
 
 
 def test_the_shards_of_the_cache_are_those_of_the_store(place: Place) -> None:
@@ -221,3 +221,18 @@ def test_identical_images_have_the_pixels_of_one_another(place: Place) -> None:
     pixels = pd.Series([row.tobytes() for row in cache.take(np.arange(len(cache)))])
     assert (pixels.groupby([cache.index["digest"], cache.index["variant"]]).nunique() == 1).all()
     assert pixels.nunique() == 36
+
+
+def test_a_row_whose_file_is_lost_comes_from_another_shard_that_has_it(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(plan, "SMALLEST", 64 * ROW)
+    manifest, split = version(place.raw, {"0.png": 0, "1.png": 1})
+    place.build(manifest, split, variants=0)
+    for one in (0, 1):
+        place.build(manifest.iloc[[one]], split.iloc[[one]], variants=0)
+    for path in place.settings_folder().glob("*.npy"):
+        if path.stat().st_size == 128 + ROW:
+            path.unlink()
+    for one in (0, 1):
+        assert place.build(manifest.iloc[[one]], split.iloc[[one]], variants=0).rendered == 0

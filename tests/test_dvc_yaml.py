@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from fovea.params.section import SECTIONS
+from fovea.params.every import SCHEMAS
+from fovea.params.section import SECTIONS, _key_names
 from tests.import_closure import ROOT, import_closure
 
 PIPELINE = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
@@ -27,6 +28,13 @@ def test_the_demo_depends_on_exactly_the_modules_that_it_imports() -> None:
 def test_every_section_but_machine_is_a_dependency() -> None:
     sections = {name for stage in PIPELINE.values() for name in stage["params"]}
     assert sections == set(SECTIONS) - {"machine"}
+
+
+def test_no_key_has_a_name_that_the_run_cache_leaves_out() -> None:
+    """With `size` or `nfiles` changed alone, DVC restores the results of the old value (its issue 10296)."""
+    names = set().union(*(_key_names(schema.model_json_schema()) for schema in SCHEMAS.values()))
+    assert "image_size" in names
+    assert not names & {"size", "nfiles"}
 
 
 def test_no_output_switches_the_run_cache_off() -> None:

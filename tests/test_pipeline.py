@@ -41,7 +41,7 @@ CHANGES: list[tuple[str, Any, set[str]]] = [
     ("dataset.positive", "normal", {"ingest", "report"}),
     ("ingest.max_rejected", 0.5, {"ingest", "report"}),
     ("split.seed", 7, {"split", "report"}),
-    ("augment.size", 40, {"augment", "report"}),
+    ("augment.image_size", 40, {"augment", "report"}),
     ("train.batch_size", 4, {"train", "report"}),
     ("evaluate.curve_points", 50, {"evaluate", "report"}),
     ("report.title", "Another", {"report"}),
@@ -152,7 +152,7 @@ def test_mlflow_has_one_run_with_everything_about_the_training(project: Project)
         tags = dict(store.execute("select key, value from tags where run_uuid = ?", (run,)))
         (status,) = column("select status from runs where run_uuid = ?")
     assert status == "FINISHED"
-    assert {"dataset.name", "split.test", "augment.size", "train.full.lr", "machine.device"} <= params
+    assert {"dataset.name", "split.test", "augment.image_size", "train.full.lr", "machine.device"} <= params
     assert {"val_loss", "train_accuracy", "train/loss", "test/balanced_accuracy"} <= metrics
     assert tags["dataset.name"] == "small" and tags["dataset.md5"].endswith(".dir")
     files = {path.name for path in (project.folder / "mlartifacts").rglob("*") if path.is_file()}

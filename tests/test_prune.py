@@ -125,7 +125,7 @@ def test_shards_of_no_revision_are_freed(store: Store) -> None:
     store.build("a", Version(images(*range(8)), {}))
     needed = store.shards()
     store.build("b", Version(images(*range(6), 20), {"seed": 1}))
-    store.build("c", Version(images(*range(8)), {"size": 17}))
+    store.build("c", Version(images(*range(8)), {"image_size": 17}))
     store.prune("a")
     assert store.shards() == needed
     assert [path.name for path in store.rows.iterdir() if path.is_dir()] == [square_settings(augment_params())]
@@ -168,11 +168,11 @@ def test_a_revision_is_understood_whose_parameters_were_of_another_schema(tmp_pa
     project = Project(tmp_path)
     project.run("git init -q -b main")
     (tmp_path / "params.yaml").write_text("augment: {size: 24}")
-    stage = {"params": {"params.yaml": {"augment": {"size": 16, "since_dropped": 1}}}, "deps": [], "outs": []}
+    stage = {"params": {"params.yaml": {"augment": {"image_size": 16, "since_dropped": 1}}}, "deps": [], "outs": []}
     (tmp_path / "dvc.lock").write_text(json.dumps({"stages": {"augment": stage}}))
     project.commit("Of an earlier Fovea")
     (tmp_path / "dvc.lock").unlink()
-    found = users({"params": {"size": 16, "since_dropped": 1}}, "augment", read_revisions(tmp_path))
+    found = users({"params": {"image_size": 16, "since_dropped": 1}}, "augment", read_revisions(tmp_path))
     assert [one.name for one in found] == ["main"]
     (tmp_path / "dvc.lock").write_text("<<<<<<< HEAD")
     with pytest.raises(UserError, match=r"workspace: its dvc\.lock or reports/ingest\.json cannot be read"):

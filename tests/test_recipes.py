@@ -135,7 +135,7 @@ def test_quick_downloads_nothing_and_shortens(params: Path, name: str) -> None:
     write(params, name, quick=True)
     quick = read_sections(params)
     assert quick["train"]["weights"] == "none"
-    assert quick["augment"]["size"] < full["augment"]["size"]
+    assert quick["augment"]["image_size"] < full["augment"]["image_size"]
     assert quick["train"]["full"]["epochs"] < full["train"]["full"]["epochs"]
     assert quick["train"]["model"] == full["train"]["model"]
 

@@ -27,7 +27,7 @@ def test_a_recipe_runs_on_its_layout(tmp_path: Path, recipe: str) -> None:
     name = project.params()["dataset"]["name"]
     RECIPES[recipe](project.folder / "data/raw" / name)
     full = project.params()["train"]["full"]["epochs"]
-    small: dict[str, Any] = {"augment.size": 40, "train.full.epochs": min(full, 1), "train.frozen.epochs": 0}
+    small: dict[str, Any] = {"augment.image_size": 40, "train.full.epochs": min(full, 1), "train.frozen.epochs": 0}
     if recipe == "fundus-lesions":
         small["train.frozen.epochs"] = 2
     if project.params()["train"]["crop"]:

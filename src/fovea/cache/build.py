@@ -68,7 +68,7 @@ def build_cache(
     one per core), nor on the order of the manifest. Raises UserError if a raw file is missing, was changed since
     ingest, or is damaged, and if the store cannot be written; what was rendered until then is kept.
     """
-    index = plan_rows(manifest, split, params.variants, params.balance, params.size)
+    index = plan_rows(manifest, split, params.variants, params.balance, params.image_size)
     rows = store / square_settings(params)
     with writable(rows):
         share(store)
@@ -80,7 +80,7 @@ def build_cache(
         cropped = np.concatenate([read_records(rows, shard.name)["cropped"] for shard in shards])
     starts = np.cumsum([0, *(len(shard.keys) for shard in shards)])
     lost = index["image"][~cropped[starts[index["shard"]] + index["row"]] & (index["variant"] == 0).to_numpy()]
-    index.attrs = {**manifest.attrs, "size": params.size, "shards": index.attrs["shards"]}
+    index.attrs = {**manifest.attrs, "size": params.image_size, "shards": index.attrs["shards"]}
     index.to_parquet(folder / "index.parquet", index=False)
     return Built(summarise(index, sorted(lost)), rendered)
 
@@ -116,10 +116,10 @@ def plan_shards(index: pd.DataFrame, drawn: str) -> list[Shard]:
 
 def _fill(folder: Path, shards: list[Shard], raw: Path, params: AugmentParams, workers: int) -> int:
     """Build the shards that are not in the store; returns how many rows were rendered."""
-    missing = [shard for shard in shards if not is_sealed(folder, shard.name, params.size)]
+    missing = [shard for shard in shards if not is_sealed(folder, shard.name, params.image_size)]
     if not missing:
         return 0
-    known = KnownRows(folder, params.size, without=_begun(folder, missing))
+    known = KnownRows(folder, params.image_size, without=_begun(folder, missing))
     stop = threading.Event()
     with RawFiles(raw) as files, one_thread_each():
         sources = Sources(files, known, params)
@@ -139,7 +139,7 @@ def build_shard(folder: Path, shard: Shard, sources: Sources, stop: threading.Ev
     is set.
     """
     rendered = 0
-    with ShardWriter(folder, shard.name, shard.keys, sources.params.size) as writer:
+    with ShardWriter(folder, shard.name, shard.keys, sources.params.image_size) as writer:
         for start, end in pieces(shard.images, writer.done):
             if stop.is_set():
                 break
@@ -162,11 +162,11 @@ def pieces(images: np.ndarray, first: int) -> Iterator[tuple[int, int]]:
 def make_rows(piece: Shard, sources: Sources) -> tuple[list[StoredRow], int]:
     """All rows of a piece of one image, and how many of them had to be rendered."""
     known, params = sources.known, sources.params
-    found = [known.read(int(place)) for place in known.find(piece.keys)]
+    found = [known.read(key) for key in piece.keys]
     missing = found.count(None)
     if not missing:
         return [row for row in found if row], 0
-    square = known.read(int(known.find(piece.squares[:1])[0])) or decode_square(piece, sources)
+    square = known.read(piece.squares[0]) or decode_square(piece, sources)
     rows = [
         row or (StoredRow(render(square.pixels, params.seed, piece.digests[0], variant, params.render), square.cropped)
                 if variant else square)

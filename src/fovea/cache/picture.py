@@ -34,15 +34,15 @@ def make_square(content: Content, params: AugmentParams) -> tuple[np.ndarray, bo
 
 
 def _fit(image: np.ndarray, extent: Extent, params: AugmentParams) -> np.ndarray:
-    return normalise(fit_square(image, extent, params.size, params.fit, params.interpolation), params.normalise)
+    return normalise(fit_square(image, extent, params.image_size, params.fit, params.interpolation), params.normalise)
 
 
 def _decode_and_crop(data: bytes, header: Header, params: AugmentParams) -> tuple[np.ndarray, Extent, bool]:
     side = expected_side(header.height, header.width, params)
-    factor = reduction(side, params.size) if header.fast and not params.exact else 1
+    factor = reduction(side, params.image_size) if header.fast and not params.exact else 1
     image, extent, found = _crop(*_decode(data, header, factor), params)
     kept = max(extent) if params.fit == "pad" else min(extent)
-    finer = reduction(kept * factor, params.size)
+    finer = reduction(kept * factor, params.image_size)
     if finer < factor:  # the field is a small part of the frame: few images of a set are decoded twice
         return _crop(*_decode(data, header, finer), params)
     return image, extent, found
@@ -56,7 +56,7 @@ def _decode(data: bytes, header: Header, factor: int) -> tuple[np.ndarray, Exten
 
 
 def expected_side(height: int, width: int, params: AugmentParams) -> float:
-    """Side in px, before decoding, of what will become `params.size` px."""
+    """Side in px, before decoding, of what will become `params.image_size` px."""
     if params.crop == "fundus":
         return FIELD_SHARE * min(height, width)
     return max(height, width) if params.crop == "none" and params.fit == "pad" else min(height, width)

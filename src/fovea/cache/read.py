@@ -74,7 +74,7 @@ def map_shards(paths: list[Path], counts: np.ndarray, size: int) -> tuple[np.nda
         memory = mmap.mmap(-1, HUGE_PAGE + end, flags=reserved, prot=mmap.PROT_READ)
     except OSError as error:
         raise UserError(f"data/cache: {end / 1e9:.0f} GB of addresses are not to be had ({error.strerror}); make "
-                        "augment.size a multiple of 32, which needs fewest, or raise `ulimit -v`") from None
+                        "augment.image_size a multiple of 32, which needs fewest, or raise `ulimit -v`") from None
     address = np.frombuffer(memory, np.uint8).ctypes.data
     first = -address % HUGE_PAGE
     for path, start, length in zip(paths, starts[:-1].tolist(), lengths.tolist(), strict=True):

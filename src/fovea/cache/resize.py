@@ -19,7 +19,7 @@ def resize(image: np.ndarray, extent: Extent, height: int, width: int, interpola
     """
     if image.shape[:2] == extent == (height, width):
         return image
-    import torch  # takes a second, which a run that renders nothing does not have to wait
+    import torch  # takes a second, which a run that builds no shard does not have to wait
 
     image = np.require(image, requirements=["C", "W"])  # torch warns of read-only memory
     planes = torch.from_numpy(image).permute(2, 0, 1)[None]  # a view: the kernel takes interleaved channels

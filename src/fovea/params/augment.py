@@ -31,7 +31,10 @@ class VariantParams(Section):
 
 
 class AugmentParams(Section):
-    size: Annotated[int, Field(ge=8, le=4096)]
+    """`image_size`, not `size`: DVC's run cache leaves out every key of that name, and would restore the pixels of
+    another size (treeverse/dvc issue 10296)."""
+
+    image_size: Annotated[int, Field(ge=8, le=4096)]
     crop: Literal["fundus", "centre", "none"]
     fit: Literal["pad", "squash"]
     interpolation: Literal["bicubic", "bilinear"]

@@ -28,7 +28,7 @@ def read_index(root: Path, cache: Path, augment: Stage) -> pd.DataFrame | None:
 def _plan(root: Path, params: AugmentParams) -> pd.DataFrame | None:
     try:
         manifest, split = (pd.read_parquet(root / "data" / f"{name}.parquet") for name in ("manifest", "split"))
-        return plan_rows(manifest, split, params.variants, params.balance, params.size)
+        return plan_rows(manifest, split, params.variants, params.balance, params.image_size)
     except (FileNotFoundError, UserError):  # there is no such run yet, or ingest has run since: nothing was rendered
         return None
 

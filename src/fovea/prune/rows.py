@@ -34,17 +34,17 @@ def find_rows(store: Path, revisions: list[Revision], read_index: ReadIndex) -> 
         if not origin:
             yield Found(place, "of unknown origin", [folder], [])
             continue
-        what = "{size} px, crop {crop}".format(**origin["params"])
+        what = "{image_size} px, crop {crop}, normalise {normalise}".format(**origin["params"])
         draws = {path.stem.partition("-")[2]: read_origin(path) for path in folder.glob("variants-*.json")}
         used_by = users(origin, "augment", revisions)
         needed = find_needed(used_by, draws, read_index)
         note = f"{names} not in DVC's cache here" if (names := ", ".join(sorted(needed.unknown - needed.by))) else ""
-        shards = choose_shards(folder, needed, origin["params"]["size"])
+        shards = choose_shards(folder, needed, origin["params"]["image_size"])
         stay = shards | {f"variants-{key}" for key, drawn in draws.items() if users(drawn, "augment", used_by)}
         stay |= {"squares"}
         if shards:
             yield Found(place, what, [path for path in contents(folder) if path.stem in stay], sorted(needed.by))
-            yield Found(place, what, [path for path in contents(folder) if path.stem not in stay], [], note)
+            yield Found(place, "the rest of it", [path for path in contents(folder) if path.stem not in stay], [], note)
         else:
             yield Found(place, what, [folder], [], note)
 
