@@ -33,7 +33,7 @@ import cv2
 import numpy as np
 
 from fovea.cache.known import KnownRows
-from fovea.cache.shards import read_records
+from fovea.cache.shards import RECORD, read_records
 from fovea.errors import report_user_errors
 from tests.cache_sets import draw_eye
 from tests.project import SMALL, Project
@@ -118,16 +118,17 @@ class Bench:
         return good
 
     def interrupt(self, number: signal.Signals) -> Left:
-        """Send a signal at a random moment of a run, half of the times counted from its first new row, because imports
-        take most of it; one that comes after the end does not count."""
+        """Send a signal at a random moment of a run, or, because imports take most of it, half of the times when a
+        random number of its rows is written; one that comes after the end does not count."""
         cold, warm = self.seconds
         while True:
             before = self.kept(self.root)
-            process, written = self.start(self.root), self.written()
-            rendering = self.random.random() < 0.5
-            while rendering and self.written() == written and process.poll() is None:
-                time.sleep(0.002)
-            time.sleep(self.random.uniform(0, (cold - warm) * (1 - before / self.total) + (0 if rendering else warm)))
+            left = self.total - before
+            process = self.start(self.root)
+            if left and self.random.random() < 0.5:
+                self.wait(process, self.random.randrange(left))
+            else:
+                time.sleep(self.random.uniform(0, warm + (cold - warm) * left / self.total))
             process.send_signal(number)
             sent = time.monotonic()
             process.communicate()
@@ -135,9 +136,15 @@ class Bench:
                 return Left(self.moment(before), self.kept(self.root), time.monotonic() - sent)
             assert process.returncode == 0
 
+    def wait(self, process: subprocess.Popen[str], rows: int) -> None:
+        """Until more than `rows` rows are written, or the process has ended."""
+        until = self.written() + rows
+        while self.written() <= until and process.poll() is None:
+            time.sleep(0.002)
+
     def written(self) -> int:
-        """Bytes of all records in the store."""
-        return sum(path.stat().st_size for path in self.root.rglob("*.rows"))
+        """Records in the store."""
+        return sum(path.stat().st_size for path in self.root.rglob("*.rows")) // RECORD.itemsize
 
     def moment(self, before: int) -> str:
         now = self.kept(self.root)
