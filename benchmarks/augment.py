@@ -56,10 +56,10 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from fovea.cache.build import one_thread_each, ordered_map
 from fovea.cache.normalise import NORMALISATIONS, normalise
 from fovea.cache.picture import expected_side, make_square, reduction
 from fovea.cache.render import render
+from fovea.cache.threads import one_thread_each, ordered_map
 from fovea.decode import decode, read_header
 from fovea.demo.photograph import draw_photograph, encode_jpeg
 from fovea.params.augment import AugmentParams

@@ -167,3 +167,9 @@ def test_the_centre_square_lies_in_the_frame(height: int, width: int) -> None:
 def test_any_size_becomes_the_square(shape: tuple[int, int], crop: str) -> None:
     found, _ = make_square(np.full((*shape, 3), 50, np.uint8), augment_params(crop=crop))
     assert found.shape == (16, 16, 3)
+
+
+@pytest.mark.parametrize(("side", "target"), [(98, 64), (147, 96), (154, 80), (183, 120)])
+def test_a_side_that_is_whole_beside_one_that_is_not_keeps_its_last_pixel(side: int, target: int) -> None:
+    image = np.zeros((side, 2 * side, 3), np.uint8)
+    assert resize(image, (side, 2 * side - 0.5), target, 2 * target, "bicubic").shape == (target, 2 * target, 3)

@@ -87,7 +87,7 @@ def drawn(count: int) -> list[str]:
 def shards_of(contents: list[str]) -> tuple[set[str], pd.DataFrame]:
     """Names of the shards of images in this order of names, and the index."""
     images = [f"{number:05}" for number in range(len(contents))]
-    index = plan_rows(*tables(images, contents, [0] * len(images), ["train"] * len(images)), 0, False, 512)
+    index = plan_rows(*tables(images, contents, [0] * len(images), ["train"] * len(images)), 0, False, 224)
     return set(index.attrs["shards"]), index
 
 
@@ -115,7 +115,7 @@ def test_shards_with_the_same_rows_are_one_file() -> None:
 
 
 @pytest.mark.parametrize(("rows", "size", "most"), [
-    (1000, 96, 4 * 2**20), (35_000, 224, 8 * 2**20), (100_000, 512, 128 * 2**20), (10**7, 512, 256 * 2**20),
+    (1000, 96, 2**20), (35_000, 224, 8 * 2**20), (100_000, 512, 128 * 2**20), (10**7, 512, 256 * 2**20),
 ])
 def test_shards_grow_with_the_set_up_to_a_limit(rows: int, size: int, most: int) -> None:
     assert rows_per_shard(rows, size) == most // (size * size * 3)

@@ -7,16 +7,12 @@ which no row has changed is a hard link to the store's.
 import os
 import shutil
 import threading
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple
 
-import cv2
 import numpy as np
 import pandas as pd
 
@@ -26,6 +22,7 @@ from fovea.cache.picture import make_square
 from fovea.cache.plan import ROWS_AT_ONCE, plan_rows
 from fovea.cache.render import render
 from fovea.cache.shards import ShardWriter, is_sealed, read_records
+from fovea.cache.threads import one_thread_each, ordered_map
 from fovea.errors import UserError
 from fovea.files import writable
 from fovea.params.augment import AugmentParams
@@ -33,10 +30,7 @@ from fovea.progress import track
 from fovea.raw import RawFiles, digest
 from fovea.store import locked, share
 
-AHEAD = 4        # items per worker that may wait to be taken
 MOST_NAMED = 20  # images that are named in reports/augment.json
-Item = TypeVar("Item")
-Result = TypeVar("Result")
 
 
 class Built(NamedTuple):
@@ -199,39 +193,3 @@ def link(stored: Path, path: Path) -> None:
         os.link(stored, path)
     except OSError:
         shutil.copyfile(stored, path)
-
-
-def ordered_map(
-    function: Callable[[Item], Result], items: Iterable[Item], workers: int, stop: threading.Event | None = None
-) -> Iterator[Result]:
-    """`map` in threads: results in order, few waiting. The first error is raised, what waits is cancelled, and `stop`
-    is set for what runs."""
-    waiting: deque[Future[Result]] = deque()
-    with ThreadPoolExecutor(workers) as pool:
-        try:
-            for item in items:
-                waiting.append(pool.submit(function, item))
-                if len(waiting) >= AHEAD * workers:
-                    yield waiting.popleft().result()
-            while waiting:
-                yield waiting.popleft().result()
-        finally:
-            if stop is not None:
-                stop.set()
-            for future in waiting:
-                future.cancel()
-
-
-@contextmanager
-def one_thread_each() -> Iterator[None]:
-    """torch and OpenCV use one thread per call: the pool's threads already take every core."""
-    import torch  # see resize.py
-
-    before = torch.get_num_threads(), cv2.getNumThreads()
-    torch.set_num_threads(1)
-    cv2.setNumThreads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before[0])
-        cv2.setNumThreads(before[1])

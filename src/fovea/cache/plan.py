@@ -17,7 +17,7 @@ from fovea.errors import UserError
 
 COLUMNS = ["image", "digest", "label", "target", "split", "group", "variant", "shard", "row"]
 MOST_SHARDS = 1024          # full ones; more files cost DVC time, fewer make each change dearer
-SMALLEST = 4 * 2**20        # bytes of a shard
+SMALLEST = 2**20            # bytes of a full shard: a few hundred small images still keep every core busy
 LARGEST = 256 * 2**20
 ROWS_AT_ONCE = 64           # rows of one image that are never parted, nor rendered by more than one decoding
 

@@ -70,7 +70,11 @@ def map_shards(paths: list[Path], counts: np.ndarray, size: int) -> tuple[np.nda
     lengths = HEADER + counts * row
     starts = np.cumsum([0, *-(-lengths // step)]) * step
     reserved, end = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS, int(starts[-1])
-    memory = mmap.mmap(-1, HUGE_PAGE + end, flags=reserved, prot=mmap.PROT_READ)
+    try:
+        memory = mmap.mmap(-1, HUGE_PAGE + end, flags=reserved, prot=mmap.PROT_READ)
+    except OSError as error:
+        raise UserError(f"data/cache: {end / 1e9:.0f} GB of addresses are not to be had ({error.strerror}); make "
+                        "augment.size a multiple of 32, which needs fewest, or raise `ulimit -v`") from None
     address = np.frombuffer(memory, np.uint8).ctypes.data
     first = -address % HUGE_PAGE
     for path, start, length in zip(paths, starts[:-1].tolist(), lengths.tolist(), strict=True):

@@ -4,6 +4,8 @@ The kernel that `torchvision.transforms.v2.functional.resize` calls, called dire
 them), without the 2.5 s that importing torchvision takes. Against Pillow: 0.5 ms instead of 3.7 ms from 560 to 224 px.
 """
 
+from math import inf, nextafter
+
 import numpy as np
 
 Extent = tuple[float, float]
@@ -25,7 +27,8 @@ def resize(image: np.ndarray, extent: Extent, height: int, width: int, interpola
     resized = torch.nn.functional.interpolate(
         planes,
         size=(height, width) if exact else None,
-        scale_factor=None if exact else (height / extent[0], width / extent[1]),
+        # Rounded up: torch cuts the product off, and 147 * (96 / 147) is 95.999 to it.
+        scale_factor=None if exact else (nextafter(height / extent[0], inf), nextafter(width / extent[1], inf)),
         mode=interpolation,
         align_corners=False,
         antialias=True,
