@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from fovea.cache.read import Cache
 from tests.miniatures import write_fundus_lesions
 from tests.project import SMALL, STAGES, Project
 
@@ -92,6 +93,17 @@ def test_a_changed_value_runs_what_is_behind_it_and_changing_it_back_restores_ev
     assert project.repro() == []
     assert {name: project.text(name) for name in results} == first
     assert len(parent_runs(project)) == runs + 1
+
+
+def test_another_image_size_is_rendered_and_not_restored_from_the_run_cache(project: Project) -> None:
+    before = project.text("params.yaml")
+    project.set_params({"augment.image_size": 24})
+    project.run("dvc repro augment")
+    assert Cache(project.folder / "data/cache").attrs["size"] == 24
+
+    (project.folder / "params.yaml").write_text(before)
+    assert project.repro() == []
+    assert Cache(project.folder / "data/cache").attrs["size"] == SMALL["augment.image_size"]
 
 
 def test_a_changed_image_set_runs_everything(project: Project) -> None:

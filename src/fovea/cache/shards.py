@@ -1,8 +1,9 @@
 """One shard of the store: `<key>.npy`, which numpy maps into memory, and `<key>.rows`, a record for each of its rows.
 
 While it is written, the pixels are `<key>.part`, each row followed by its record. Whatever kills the writer, the rows
-with a record that fits them are kept, and the next writer goes on behind them. A finished shard is sealed: it is on
-the disk, read-only, and both files have the same time of change, so that a write to the pixels is noticed.
+with a record that fits them are kept, and the next writer goes on behind them. A finished shard is sealed:
+read-only, and both files have the same time of change, so that a write to the pixels is noticed. Nothing waits for the
+disk: a file that a power cut left too short is not sealed, and a row that is not as its checksum says is not used.
 """
 
 import errno
@@ -90,8 +91,6 @@ class ShardWriter:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
         with self._pixels, self._records:
             if kind is None and self.done == len(self._keys):
-                os.fsync(self._pixels.fileno())
-                os.fsync(self._records.fileno())
                 self._seal()
 
     def write(self, row: np.ndarray, cropped: bool) -> None:
