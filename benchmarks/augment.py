@@ -6,43 +6,42 @@ All chains take turns in each round, so that a neighbour on the machine slows al
 time, "/s a core" images per second of it; the last "/s" is by wall clock, which counts only on a machine that does
 nothing else. "decoding alone" is the floor.
 
-Printed on a machine so crowded that a core did other work most of the time: processor times are too long, and what two
-threads gain says nothing. To be run again alone.
+Printed last, right after another job on the machine had ended (load 2):
 
-    n = 5 rounds of 8 JPEGs, 0.6 MB each; 2 cores, load 6; median (range)
+    n = 5 rounds of 8 JPEGs, 0.6 MB each; 2 cores, load 2; median (range)
     3000 x 2000 to 224 px
-      PIL + numpy             1 thread  288.6 ms of a core (259.2 to 332.6),   3.5/s a core;   1.4/s (1.1 to 1.6)
-      fovea                   1 thread   17.5 ms of a core (15.2 to 20.1),  57.1/s a core;  23.0/s (19.1 to 25.9)
-      fovea, exact: true      1 thread   32.2 ms of a core (28.6 to 38.2),  31.1/s a core;  12.5/s (9.9 to 13.3)
-      decoding alone          1 thread   11.8 ms of a core (9.7 to 13.9),  84.8/s a core;  33.7/s (27.9 to 41.2)
-      PIL + numpy             2 threads 286.1 ms of a core (272.0 to 319.3),   3.5/s a core;   1.4/s (1.2 to 1.5)
-      fovea                   2 threads  18.2 ms of a core (16.6 to 18.7),  54.9/s a core;  22.5/s (20.1 to 23.2)
-      fovea, exact: true      2 threads  33.0 ms of a core (30.6 to 33.7),  30.3/s a core;  11.2/s (10.9 to 12.8)
-      decoding alone          2 threads  13.0 ms of a core (9.5 to 16.5),  77.2/s a core;  28.2/s (20.6 to 42.6)
-      16.5 times PIL + numpy per core (14.6 to 17.1); target: at least 10: met
-      17.5 ms per image and core (15.2 to 20.1); target: at most 15: NOT met
-      1.0 times one thread by 2 (0.8 to 1.2); target: at least 1.7: NOT met
+      PIL + numpy             1 thread  280.1 ms of a core (246.4 to 307.5),   3.6/s a core;   3.6/s (3.2 to 4.1)
+      fovea                   1 thread   15.1 ms of a core (13.4 to 17.0),  66.1/s a core;  66.4/s (55.6 to 75.2)
+      fovea, exact: true      1 thread   31.9 ms of a core (29.5 to 47.7),  31.4/s a core;  31.4/s (20.8 to 34.0)
+      decoding alone          1 thread   12.4 ms of a core (9.9 to 13.6),  80.7/s a core;  81.2/s (73.4 to 101.8)
+      PIL + numpy             2 threads 271.6 ms of a core (244.9 to 286.8),   3.7/s a core;   7.3/s (6.4 to 7.8)
+      fovea                   2 threads  15.0 ms of a core (13.5 to 19.6),  66.7/s a core; 114.5/s (82.1 to 129.1)
+      fovea, exact: true      2 threads  29.4 ms of a core (25.0 to 34.0),  34.0/s a core;  60.5/s (56.7 to 74.0)
+      decoding alone          2 threads  11.2 ms of a core (9.9 to 12.7),  89.1/s a core; 160.2/s (148.4 to 179.2)
+      18.1 times PIL + numpy per core (17.0 to 19.2); target: at least 10: met
+      15.1 ms per image and core (13.4 to 17.0); target: at most 15: NOT met
+      1.5 times one thread by 2 (1.5 to 1.9); target: at least 1.7: NOT met
     3000 x 2000 to 512 px
-      PIL + numpy             1 thread  300.5 ms of a core (254.0 to 334.7),   3.3/s a core;   1.3/s (1.2 to 1.6)
-      fovea                   1 thread   25.8 ms of a core (22.7 to 26.4),  38.8/s a core;  16.4/s (14.8 to 18.9)
-      fovea, exact: true      1 thread   33.5 ms of a core (31.6 to 37.1),  29.8/s a core;  11.3/s (10.7 to 13.0)
-      decoding alone          1 thread   13.6 ms of a core (12.4 to 15.7),  73.3/s a core;  31.7/s (25.3 to 38.7)
-      PIL + numpy             2 threads 291.7 ms of a core (272.6 to 308.2),   3.4/s a core;   1.4/s (1.3 to 1.9)
-      fovea                   2 threads  23.1 ms of a core (17.4 to 27.0),  43.2/s a core;  16.7/s (15.5 to 26.0)
-      fovea, exact: true      2 threads  33.5 ms of a core (29.0 to 41.4),  29.9/s a core;  11.1/s (10.5 to 16.2)
-      decoding alone          2 threads  13.0 ms of a core (12.4 to 16.1),  76.7/s a core;  30.1/s (20.4 to 44.6)
-      11.8 times PIL + numpy per core (11.1 to 12.8); target: at least 10: met
-      25.8 ms per image and core (22.7 to 26.4); target: at most 15: NOT met
-      1.1 times one thread by 2 (0.9 to 1.5); target: at least 1.7: NOT met
+      PIL + numpy             1 thread  264.1 ms of a core (235.9 to 295.0),   3.8/s a core;   3.8/s (3.4 to 4.2)
+      fovea                   1 thread   20.9 ms of a core (20.1 to 25.6),  47.8/s a core;  47.8/s (38.9 to 50.1)
+      fovea, exact: true      1 thread   36.0 ms of a core (28.5 to 39.5),  27.8/s a core;  27.7/s (25.1 to 35.2)
+      decoding alone          1 thread   14.2 ms of a core (13.7 to 15.3),  70.2/s a core;  68.7/s (65.9 to 73.3)
+      PIL + numpy             2 threads 298.6 ms of a core (253.3 to 328.6),   3.3/s a core;   6.2/s (5.9 to 7.7)
+      fovea                   2 threads  22.0 ms of a core (17.4 to 24.9),  45.4/s a core;  85.6/s (70.3 to 109.6)
+      fovea, exact: true      2 threads  34.2 ms of a core (28.5 to 41.5),  29.3/s a core;  51.5/s (44.8 to 63.6)
+      decoding alone          2 threads  13.2 ms of a core (10.9 to 14.5),  75.9/s a core; 139.2/s (117.0 to 158.2)
+      11.6 times PIL + numpy per core (11.4 to 12.6); target: at least 10: met
+      20.9 ms per image and core (20.1 to 25.6); target: at most 15: NOT met
+      1.9 times one thread by 2 (1.5 to 2.2); target: at least 1.7: met
     from a square of the cache's size
-      a variant, 224 px       1 thread    0.9 ms of a core (0.6 to 1.0), 1150.4/s a core; 831.7/s (641.7 to 1541.0)
-      ben_graham, 224 px      1 thread    2.4 ms of a core (1.8 to 2.8), 417.0/s a core; 279.9/s (238.5 to 400.7)
-      clahe_lightness, 224 px 1 thread    2.5 ms of a core (1.8 to 3.0), 407.6/s a core; 255.6/s (232.1 to 491.9)
-      clahe_green, 224 px     1 thread    1.9 ms of a core (1.3 to 2.0), 523.4/s a core; 338.0/s (284.2 to 498.4)
-      a variant, 512 px       1 thread    3.4 ms of a core (3.2 to 4.1), 292.6/s a core; 184.0/s (159.3 to 275.0)
-      ben_graham, 512 px      1 thread    6.8 ms of a core (6.2 to 8.7), 147.2/s a core;  80.1/s (67.2 to 116.6)
-      clahe_lightness, 512 px 1 thread    9.4 ms of a core (8.2 to 11.3), 106.8/s a core;  59.6/s (54.0 to 101.3)
-      clahe_green, 512 px     1 thread    5.1 ms of a core (4.4 to 6.7), 197.2/s a core; 135.6/s (99.5 to 152.8)
+      a variant, 224 px       1 thread    0.9 ms of a core (0.8 to 1.0), 1060.9/s a core; 1010.1/s (970.6 to 1370.0)
+      ben_graham, 224 px      1 thread    2.2 ms of a core (1.7 to 3.1), 464.2/s a core; 471.1/s (276.4 to 599.9)
+      clahe_lightness, 224 px 1 thread    2.8 ms of a core (1.9 to 3.0), 357.5/s a core; 360.9/s (333.7 to 538.6)
+      clahe_green, 224 px     1 thread    1.8 ms of a core (1.7 to 2.1), 549.9/s a core; 553.8/s (471.9 to 592.9)
+      a variant, 512 px       1 thread    3.8 ms of a core (3.2 to 4.4), 263.0/s a core; 264.5/s (228.4 to 320.1)
+      ben_graham, 512 px      1 thread    7.1 ms of a core (6.2 to 8.9), 141.4/s a core; 139.4/s (112.6 to 161.9)
+      clahe_lightness, 512 px 1 thread    7.8 ms of a core (7.5 to 10.1), 128.2/s a core; 129.0/s (99.2 to 133.8)
+      clahe_green, 512 px     1 thread    6.5 ms of a core (5.7 to 6.9), 154.5/s a core; 152.1/s (141.7 to 176.2)
 """
 
 import io

@@ -3,13 +3,12 @@
     python -m benchmarks.waiting
 
 Wall time, so another process that takes a core counts as well. Beside it, what preparing a batch takes by itself, which
-is what the first batch of an epoch waits for. Printed last with OMP_NUM_THREADS=1, on a machine of 2 cores so crowded
-(load about 7) that a step took several times as long as alone, and before pixels were scaled by a table:
+is what the first batch of an epoch waits for. Printed last, on an otherwise
+idle machine of 2 cores; stopped by a time limit before 224 px:
 
-    1 threads, n = 3 epochs; median (range)
-      64 px: 0.60% (0.55% to 0.91%) of an epoch of 8 steps of 3.71 s; first batch 28 ms
-     112 px: 0.41% (0.28% to 0.43%) of an epoch of 6 steps of 9.06 s; first batch 46 ms
-     224 px: 0.32% (0.21% to 0.36%) of an epoch of 3 steps of 26.99 s; first batch 165 ms
+    2 threads, n = 3 epochs; median (range)
+      64 px: 0.44% (0.42% to 0.76%) of an epoch of 8 steps of 0.97 s; first batch 11 ms
+     112 px: 0.27% (0.26% to 0.29%) of an epoch of 6 steps of 2.28 s; first batch 32 ms
 """
 
 import sys
