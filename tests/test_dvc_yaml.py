@@ -6,7 +6,7 @@ import pytest
 import yaml
 
 from fovea.params.every import SCHEMAS
-from fovea.params.section import SECTIONS, _key_names
+from fovea.params.section import SECTIONS, key_names
 from tests.import_closure import ROOT, import_closure
 
 PIPELINE = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
@@ -32,7 +32,7 @@ def test_every_section_but_machine_is_a_dependency() -> None:
 
 def test_no_key_has_a_name_that_the_run_cache_leaves_out() -> None:
     """With `size` or `nfiles` changed alone, DVC restores the results of the old value (its issue 10296)."""
-    names = set().union(*(_key_names(schema.model_json_schema()) for schema in SCHEMAS.values()))
+    names = set().union(*(key_names(schema.model_json_schema()) for schema in SCHEMAS.values()))
     assert "image_size" in names
     assert not names & {"size", "nfiles"}
 

@@ -15,13 +15,13 @@ from fovea.errors import UserError
 from fovea.files import replacing
 from fovea.params.train import TrainParams
 from fovea.raw import RawFiles, digest
+from fovea.report.content import PARTS
 from fovea.tables import printable
 from fovea.training.seen import Seen, full_epochs, see
 
 ROWS, EPOCHS, NAMES = 6, 4, 4  # shown at most
 SMALL, LARGE = 128, 512        # px: smaller rows are enlarged by a whole factor, larger ones shrunk
 GAP, LINE, LEFT = 12, 22, 120  # px between tiles, of a line of text, left of the tiles
-PARTS = {"train": "training", "val": "validation", "test": "test"}
 PAPER, INK = "#ffffff", "#1d2328"
 FONT = Path(matplotlib.get_data_path(), "fonts/ttf/DejaVuSans.ttf")  # has more letters than Pillow's own
 

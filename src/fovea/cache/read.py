@@ -63,7 +63,7 @@ def map_shards(paths: list[Path], counts: np.ndarray, size: int) -> tuple[np.nda
     """All shards side by side in memory: uint8 (n, size, size, 3), read-only, and the row where each begins.
 
     `counts` are their rows. One `numpy.take` then reaches every row; copying row by row out of a map for each shard
-    takes up to twice as long at 64 px, and Python keeps the file of each map open, more than the usual limit of 1,024.
+    is slower where rows are small, and Python keeps the file of each map open, more than the usual limit of 1,024.
     """
     row = size * size * 3
     step = _step(row)
@@ -86,8 +86,8 @@ def map_shards(paths: list[Path], counts: np.ndarray, size: int) -> tuple[np.nda
 def _step(row: int) -> int:
     """Shards begin at multiples of these bytes: of a row, and of a page, where alone a file can be mapped.
 
-    At huge pages Linux maps 2 MB at once, which makes reading 1.1 times as fast; but rows of an odd size would then lie
-    so far apart that the addresses do not suffice. The gaps cost addresses, no memory.
+    At huge pages Linux can map 2 MB at once; but rows of an odd size would then lie so far apart that the addresses do
+    not suffice. The gaps cost addresses, no memory.
     """
     step = math.lcm(row, HUGE_PAGE)
     return step if step <= WIDEST else math.lcm(row, mmap.PAGESIZE)

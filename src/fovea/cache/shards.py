@@ -17,12 +17,13 @@ from typing import Self
 import numpy as np
 
 from fovea.cache.keys import KEY_BYTES
+from fovea.cache.read import HEADER
 
 RECORD = np.dtype([("key", f"S{KEY_BYTES}"), ("crc", "<u4"), ("cropped", "?")])
 
 
 def header(rows: int, size: int) -> bytes:
-    """What an .npy file of uint8 (rows, size, size, 3) begins with."""
+    """The `HEADER` bytes that an .npy file of uint8 (rows, size, size, 3) begins with."""
     begin = io.BytesIO()
     shape = (rows, size, size, 3)
     np.lib.format.write_array_header_1_0(begin, {"descr": "|u1", "fortran_order": False, "shape": shape})
@@ -37,7 +38,7 @@ def is_sealed(folder: Path, name: str, size: int) -> bool:
     except FileNotFoundError:
         return False
     count = records.st_size // RECORD.itemsize
-    whole = len(header(count, size)) + count * size**2 * 3
+    whole = HEADER + count * size**2 * 3
     return pixels.st_mtime_ns == records.st_mtime_ns and pixels.st_size == whole
 
 
@@ -60,7 +61,7 @@ def read_row(path: Path, row: int, size: int, record: np.void) -> np.ndarray | N
     count = size * size * 3
     try:
         with path.open("rb", buffering=0) as file:
-            file.seek(len(header(1, size)) + row * count)
+            file.seek(HEADER + row * count)
             data = file.read(count)
     except FileNotFoundError:
         return None
@@ -77,15 +78,15 @@ class ShardWriter:
 
     def __init__(self, folder: Path, name: str, keys: np.ndarray, size: int) -> None:
         self._folder, self._name, self._keys, self._size = folder, name, keys, size
-        self._part, self._begin = folder / f"{name}.part", header(len(keys), size)
+        self._part = folder / f"{name}.part"
         self.done = self._kept()
 
     def __enter__(self) -> Self:
-        self._pixels = _append(self._part, len(self._begin) + self.done * self._size**2 * 3)
+        self._pixels = _append(self._part, HEADER + self.done * self._size**2 * 3)
         self._records = _append(self._folder / f"{self._name}.rows", self.done * RECORD.itemsize)
         if not self.done:
             self._pixels.seek(0)
-            _write(self._pixels, self._begin)
+            _write(self._pixels, header(len(self._keys), self._size))
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
@@ -106,7 +107,7 @@ class ShardWriter:
         records = read_records(self._folder, self._name)[: len(self._keys)]
         try:
             with self._part.open("rb") as file:
-                if file.read(len(self._begin)) != self._begin:
+                if file.read(HEADER) != header(len(self._keys), self._size):
                     return 0
                 for number, record in enumerate(records):
                     data = file.read(self._size**2 * 3)

@@ -69,18 +69,18 @@ def _problems(name: str, schema: type[Section], values: Any) -> list[str]:
     try:
         schema.model_validate(values)
     except ValidationError as error:
-        keys = _key_names(schema.model_json_schema())
+        keys = key_names(schema.model_json_schema())
         return [_problem(name, item, values, keys) for item in error.errors(include_url=False)]
     return []
 
 
-def _key_names(node: Any) -> set[str]:
+def key_names(node: Any) -> set[str]:
     """Every key that a JSON schema knows, at any depth."""
     if isinstance(node, list):
-        return set().union(*map(_key_names, node))
+        return set().union(*map(key_names, node))
     if not isinstance(node, dict):
         return set()
-    return set(node.get("properties", {})).union(*map(_key_names, node.values()))
+    return set(node.get("properties", {})).union(*map(key_names, node.values()))
 
 
 def _problem(section: str, item: ErrorDetails, values: Any, keys: set[str]) -> str:

@@ -17,7 +17,7 @@ from fovea.store import library_version
 
 WORKSPACE = "workspace"
 LOCK, INGESTED = "dvc.lock", "reports/ingest.json"
-LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # a tenth of the time, where PyYAML has it
+LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # written in C, where PyYAML has it
 
 
 class Stage(NamedTuple):

@@ -31,7 +31,7 @@ def find_archives(folder: Path, raw: Path, revisions: list[Revision]) -> Iterato
         for digest in one.archives:
             needed_by[digest].add(one.name)
     paths = {path: path.name.partition("-")[0] for path in contents(folder)}
-    if not needed_by.keys() >= set(paths.values()):  # reads the archives, 1 s per GB
+    if not needed_by.keys() >= set(paths.values()):  # reads the archives
         for path in raw.rglob("*"):
             if ARCHIVE.search(f"{path.name}!") and path.is_file():
                 needed_by[archive_digest(path)].add(WORKSPACE)

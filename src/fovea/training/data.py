@@ -4,6 +4,7 @@ import threading
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from queue import Queue
 from typing import TYPE_CHECKING, Any
 
@@ -37,13 +38,17 @@ class Scaling:
         return torch.addcmul(self.shift, pixels.float(), self.factor)
 
     def looked_up(self, pixels: np.ndarray) -> np.ndarray:
-        """The same values of uint8 (n, h, w, 3) on the CPU, from a table of all 256: in a tenth of the time."""
+        """The same values of uint8 (n, h, w, 3) on the CPU, read from a table instead of computed."""
         import cv2
 
-        levels = torch.arange(256.0).view(1, 1, 256, 1).expand(1, 3, 256, 1)
-        table = np.ascontiguousarray(self(levels)[0].permute(1, 2, 0).numpy())
-        scaled: np.ndarray = cv2.LUT(pixels.reshape(-1, pixels.shape[2], 3), table).reshape(pixels.shape)
+        scaled: np.ndarray = cv2.LUT(pixels.reshape(-1, pixels.shape[2], 3), self._table).reshape(pixels.shape)
         return scaled
+
+    @cached_property
+    def _table(self) -> np.ndarray:
+        """The value of each level in each channel, float32 (256, 1, 3)."""
+        levels = torch.arange(256.0).view(1, 1, 256, 1).expand(1, 3, 256, 1)
+        return np.ascontiguousarray(self(levels)[0].permute(1, 2, 0).numpy())
 
 
 @dataclass

@@ -1,6 +1,6 @@
 """Random transforms of each image: one affine map and one colour map, drawn from its content, on CPU or GPU.
 
-torch and OpenCV are imported by what runs on them, so that the report can show CPU draws without the 2 s of torch.
+torch and OpenCV are imported by what runs on them, so that the report can show CPU draws without waiting for torch.
 """
 
 from dataclasses import dataclass
