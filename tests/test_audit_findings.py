@@ -38,7 +38,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
 
 
 def audit(project: Project, **settings: Any) -> dict[str, Any]:
-    defaults = {"duplicates": "keep", "leaks": "drop", "shortcuts": "warn"} | settings
+    defaults = {"folds": 0, "fold": 0, "duplicates": "keep", "leaks": "drop", "shortcuts": "warn"} | settings
     project.set_params({f"split.{key}": value for key, value in defaults.items()})
     project.run("python stages/split.py")
     found: dict[str, Any] = json.loads(project.text("reports/audit.json"))

@@ -54,7 +54,7 @@ def real(name: str) -> Any:
     if not folder.is_dir():
         pytest.skip(f"FOVEA_REAL_DATA has no {name}")
     dataset = DatasetParams.model_validate({**SET, "name": name, **SETS[name]})
-    params = SplitParams(seed=0, test=0.2, val=0.15, duplicates="keep", leaks="drop", shortcuts="warn")
+    params = SplitParams(seed=0, test=0.2, val=0.15, folds=0, fold=0, duplicates="keep", leaks="drop", shortcuts="warn")
     with tempfile.TemporaryDirectory() as store:
         manifest, rejected = build_manifest(folder, dataset, 10**8, 0, Path(store))
         pairs = find_copies(manifest, folder, 0, Path(store))

@@ -53,7 +53,7 @@ def copies_of(manifest: pd.DataFrame) -> np.ndarray:
 def table_of(
     manifest: pd.DataFrame, seed: int = 0, test: float = 0.2, val: float = 0.15, **others: Any
 ) -> pd.DataFrame:
-    settings = {"duplicates": "keep", "leaks": "keep", "shortcuts": "off"} | others
+    settings = {"folds": 0, "fold": 0, "duplicates": "keep", "leaks": "keep", "shortcuts": "off"} | others
     params = SplitParams.model_validate({"seed": seed, "test": test, "val": val, **settings})
     return split_images(manifest, copies_of(manifest), params)
 

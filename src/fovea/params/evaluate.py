@@ -1,6 +1,6 @@
 """Section `evaluate`: what is computed from the predictions."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field
 
@@ -9,3 +9,4 @@ from fovea.params.section import Section
 
 class EvaluateParams(Section):
     curve_points: Annotated[int, Field(ge=2)]
+    views: Literal[1, 2, 8]

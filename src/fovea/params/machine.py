@@ -10,3 +10,6 @@ from fovea.params.section import Section
 class MachineParams(Section):
     device: Literal["auto", "cpu", "cuda", "mps"]
     workers: Annotated[int, Field(ge=0)]
+    checkpoint: Annotated[float, Field(ge=0)]  # s
+    launcher: str | None
+    compile: bool

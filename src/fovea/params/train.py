@@ -22,9 +22,20 @@ class HeadParams(Section):
 
 
 class LossParams(Section):
-    name: Literal["cross_entropy", "binary_cross_entropy"]
-    label_smoothing: Annotated[float, Field(ge=0, lt=1)]
+    name: Literal["cross_entropy", "binary_cross_entropy", "focal", "ordinal"]
+    label_smoothing: Strength
+    gamma: NotNegative
     class_weights: Literal["none", "balanced"]
+
+    @model_validator(mode="after")
+    def _nothing_is_ignored(self) -> "LossParams":
+        if self.label_smoothing and self.name != "cross_entropy":
+            raise ValueError(f"label_smoothing: must be 0 with {self.name}, which would ignore it")
+        if self.gamma and self.name != "focal":
+            raise ValueError(f"gamma: must be 0 with {self.name}, which would ignore it")
+        if self.name == "focal" and not self.gamma:
+            raise ValueError("gamma: must be above 0 with focal; 0 is cross_entropy")
+        return self
 
 
 class TransformParams(Section):
@@ -37,6 +48,14 @@ class TransformParams(Section):
     brightness: Strength
     contrast: Strength
     saturation: Strength
+    erasing: Probability
+
+
+class MixParams(Section):
+    """Two images of a batch become one. With both above 0 each image gets one of them, each as often."""
+
+    mixup: NotNegative
+    cutmix: NotNegative
 
 
 class Sgd(Section):
@@ -118,20 +137,32 @@ class PhaseParams(Section):
     ]
 
 
+class FullParams(PhaseParams):
+    backbone: Annotated[float, Field(gt=0, le=1)]
+    layer_decay: Annotated[float, Field(gt=0, le=1)]
+
+
 class TrainParams(Section):
     recipe: str | None
     quick: bool
     seed: Annotated[int, Field(ge=0)]
     model: str
+    stem: Literal["standard", "small"]
     weights: str
-    scaling: Literal["imagenet", "unit", "symmetric"]
+    strict: bool
+    scaling: Literal["imagenet", "unit", "symmetric", "caffe"]
     crop: Annotated[int, Field(ge=8)] | None
     head: HeadParams
     loss: LossParams
     batch_size: Annotated[int, Field(ge=2)]  # batch norm cannot estimate a variance from one image
+    micro_batch: Annotated[int, Field(ge=2)] | None
+    sampling: Literal["shuffled", "balanced"]
     transforms: TransformParams
+    mix: MixParams
+    gradient_clip: NotNegative
+    average: Strength
     frozen: PhaseParams
-    full: PhaseParams
+    full: FullParams
     best_metric: Metric
     plateau_metric: Metric
     early_stopping: Annotated[int, Field(ge=0)]
@@ -141,12 +172,21 @@ class TrainParams(Section):
     def _consistent(self) -> "TrainParams":
         if self.frozen.epochs + self.full.epochs == 0:
             raise ValueError("frozen.epochs and full.epochs are both 0: nothing would be trained")
-        if self.loss.name == "binary_cross_entropy" and self.loss.label_smoothing:
-            raise ValueError("loss.label_smoothing: must be 0 with binary_cross_entropy, which would ignore it")
         if self.transforms.scale[0] > self.transforms.scale[1]:
             raise ValueError("transforms.scale: smallest number first")
         if self.weights == "imagenet" and self.model in ("googlenet", "inception_v3") and self.scaling != "symmetric":
             raise ValueError(f"scaling: must be symmetric for the ImageNet weights of {self.model}, which expect it")
         if self.head.dropout and not self.head.hidden:
             raise ValueError("head.dropout: needs head.hidden above 0; a linear head would ignore it")
+        if self.strict and self.weights == "none":
+            raise ValueError("strict: must be false with weights: none, which would ignore it")
+        if self.micro_batch and self.micro_batch > self.batch_size:
+            raise ValueError("micro_batch: must not be above batch_size; null takes the batch as a whole")
+        if self.micro_batch and self.micro_batch % 2:
+            raise ValueError("micro_batch: must be even, so that the images that are mixed stay together")
+        if not self.full.epochs and (self.mix.mixup or self.mix.cutmix):
+            raise ValueError("mix: needs full.epochs above 0; the frozen phase would ignore it")
+        if self.sampling == "balanced" and self.loss.class_weights == "balanced":
+            raise ValueError("sampling: balanced and loss.class_weights: balanced would both make up for rare classes; "
+                             "set one of them")
         return self
