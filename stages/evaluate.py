@@ -22,6 +22,7 @@ from fovea.params.section import load
 from fovea.progress import track
 from fovea.tables import write_table
 from fovea.tracking import runs
+from fovea.training.checkpoint import discard
 from fovea.training.device import choose_device
 from fovea.training.model import load_model
 
@@ -43,6 +44,7 @@ with replacing("reports/plots") as folder:
     folder.mkdir()
     write_plots(folder, predictions, record["classes"], params.curve_points)
 
+discard(read_json("models/model.json")["checkpoint"])  # DVC has what it led to
 files = {"evaluation": ["reports/metrics.json", "reports/predictions.csv", "reports/suspicious_labels.csv"]}
 runs.log_evaluation(read_json("mlflow_run.json")["run_id"], metrics, params.model_dump(), files)
 print(f"evaluate: test balanced accuracy {metrics['test']['balanced_accuracy']:.3f} on {metrics['test']['n']} images; "

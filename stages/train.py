@@ -3,48 +3,56 @@
     python stages/train.py
 
 Reads data/cache/; writes models/model.pt, models/model.json, reports/history.csv, reports/steps.csv and
-mlflow_run.json, and opens one MLflow run.
+mlflow_run.json, and opens one MLflow run. Killed or stopped, it goes on from its last checkpoint when it runs again.
 """
 
 import math
+import os
 import platform
-import time
+import sys
+from contextlib import nullcontext
 from functools import partial
+from hashlib import md5
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import torch
-import torchvision
 
 from fovea.cache.read import Cache
-from fovea.errors import UserError, report_user_errors
+from fovea.errors import Stopping, UserError, report_user_errors
 from fovea.files import replacing, write_json
 from fovea.params.machine import MachineParams
 from fovea.params.section import load, read_sections
 from fovea.params.train import TrainParams
 from fovea.progress import track
+from fovea.store import library_version
 from fovea.tracking import runs
+from fovea.training.checkpoint import code_of_training, open_checkpoint
 from fovea.training.data import make_rows
 from fovea.training.device import choose_device, describe
-from fovea.training.loop import HISTORY, Trainer
-from fovea.training.loss import outputs_of
-from fovea.training.model import build_model, load_pretrained, save_model
+from fovea.training.distributed import join, launch, leave
+from fovea.training.loop import HISTORY, Stopped, Trainer
+from fovea.training.loss import make_loss
+from fovea.training.model import build_model, save_model
+from fovea.training.weights import load_pretrained
 
 report_user_errors()
 params = load("train", TrainParams)
 machine = load("machine", MachineParams)
+if machine.launcher and "RANK" not in os.environ:
+    launch(machine.launcher, __file__)
 cache = Cache("data/cache")
 index, classes = cache.index, cache.attrs["classes"]
 device = choose_device(machine.device)
+world = join(device)
 torch.manual_seed(params.seed)
 
 # What the data allow
 size = params.crop or cache.attrs["size"]
 if size > cache.attrs["size"]:
     raise UserError(f"train.crop: {size} px is larger than augment.image_size, {cache.attrs['size']} px")
-if params.loss.name == "binary_cross_entropy" and len(classes) != 2:
-    raise UserError(f"train.loss.name: binary_cross_entropy needs two classes, the data have {len(classes)}")
 has_val = bool((index["split"] == "val").any())
 for key, needs_val in (
     ("train.early_stopping", params.early_stopping > 0),
@@ -60,77 +68,113 @@ train = rows((index["split"] == "train").to_numpy())
 val = rows((index["split"] == "val").to_numpy()) if has_val else None
 
 # Model
-head_options = {"outputs": outputs_of(params.loss.name, len(classes)), **vars(params.head)}
-model, head = build_model(params.model, size=size, **head_options)
-if params.weights != "none":
-    load_pretrained(model, head, params.model, params.weights)
+loss = make_loss(params.loss, train.targets, len(classes))
+shape = {"outputs": loss.outputs, **vars(params.head), "stem": params.stem}
+model, head = build_model(params.model, size=size, **shape)
+weights = load_pretrained(model, head, params.model, params.weights, params.strict) if params.weights != "none" else None
+if weights:
+    print(f"train: {weights.line}")
 model.to(device).to(memory_format=torch.channels_last)
 
-# One MLflow run, which shows every epoch as it ends
-run = runs.start_training(
-    read_sections(),
-    data=f"data/raw/{cache.attrs['name']}",
-    digest=cache.attrs["digest"],
-    device=describe(device),
-    tags={"fovea.recipe": params.recipe or "none", "fovea.quick": str(params.quick).lower()},
-)
+# What a checkpoint must agree on with the training that goes on from it
+origin = {
+    "params": params.model_dump(mode="json"),
+    "data": md5(Path("data/cache/index.parquet").read_bytes(), usedforsecurity=False).hexdigest(),
+    "weights": weights.digest if weights else None,
+    "code": code_of_training(__file__),
+    "libraries": {name: library_version(name) for name in ("torch", "torchvision", "timm")},
+    "device": device.type,
+}
 
 
-def on_epoch(row: dict[str, Any], steps: list[dict[str, Any]], data_wait: float) -> None:
-    """Say and log one epoch."""
+def log(row: dict[str, Any], steps: list[dict[str, Any]], data_wait: float) -> None:
+    """Log one epoch; what the run has already is left out."""
     figures = {name: value for name, value in row.items() if isinstance(value, float)} | {"data_wait": data_wait}
-    shown = ", ".join(f"{name} {value:.3f}" for name, value in figures.items() if name != "lr")
-    print(f"train: {row['phase']} epoch {row['epoch']}: {shown}", flush=True)
     run.log({name: value for name, value in figures.items() if math.isfinite(value)}, row["epoch"])
     for step in steps:
         run.log({"train/loss": step["loss"], "train/lr": step["lr"]}, step["samples"])
 
 
-with run:
-    start = time.monotonic()
-    trainer = Trainer(model, head, train, val, len(classes), params, partial(track, unit="batches"), on_epoch)
-    trainer.run()
-    seconds = time.monotonic() - start
+def on_epoch(row: dict[str, Any], steps: list[dict[str, Any]], data_wait: float) -> None:
+    """Say and log one epoch."""
+    shown = {name: value for name, value in row.items() if isinstance(value, float) and name != "lr"}
+    figures = ", ".join(f"{name} {value:.3f}" for name, value in {**shown, "data_wait": data_wait}.items())
+    print(f"train: {row['phase']} epoch {row['epoch']}: {figures}", flush=True)
+    log(row, steps, data_wait)
 
-    needed = {  # what loading and predicting take, beside the weights
-        "model": params.model,
-        "size": size,
-        "crop": params.crop,
-        **head_options,
-        "scaling": params.scaling,
-        "loss": params.loss.name,
-        "classes": classes,
-        "positive": cache.attrs["positive"],
-    }
-    save_model("models/model.pt", model, needed)
-    write_json(
-        "models/model.json",
-        {
-            **needed,
-            "weights": params.weights,
-            "data": {"name": cache.attrs["name"], "digest": cache.attrs["digest"], "train_rows": len(train)},
-            "best": {key: value if not isinstance(value, float) or math.isfinite(value) else None
-                     for key, value in trainer.best.items()},  # JSON has no NaN
-            "best_metric": params.best_metric if val else None,
-            "parameters": sum(weight.numel() for weight in model.parameters()),
-            "device": describe(device),
-            "seconds": round(seconds, 1),
-            "images_per_second": round(trainer.samples / seconds, 1),
-            "versions": {
-                "fovea": version("fovea"),
-                "python": platform.python_version(),
-                "torch": torch.__version__,
-                "torchvision": torchvision.__version__,
+
+with (open_checkpoint(origin, machine.checkpoint) if world.rank == 0 else nullcontext()) as checkpoint:
+    saved = world.broadcast(checkpoint.read() if checkpoint else None)
+    run = runs.TrainingRun()  # the first process alone writes and logs
+    if checkpoint:
+        run = runs.start_training(
+            read_sections(),
+            data=f"data/raw/{cache.attrs['name']}",
+            digest=cache.attrs["digest"],
+            device=describe(device),
+            tags={"fovea.recipe": params.recipe or "none", "fovea.quick": str(params.quick).lower()},
+            resume=checkpoint.run_id(),
+        )
+        checkpoint.keep_run(run.id)
+
+    with run, Stopping() as stopping:
+        told = on_epoch if checkpoint else lambda *epoch: None
+        trainer = Trainer(model, head, train, val, len(classes), params, partial(track, unit="batches"), told,
+                          checkpoint, stopping.asked, world, machine.compile)
+        if saved:
+            trainer.restore(saved)
+            for epoch in trainer.at.ended():
+                log(*epoch)
+            print(f"train: goes on after step {trainer.at.step} (epoch {len(trainer.history) + 1})", flush=True)
+        try:
+            trainer.run()
+        except Stopped:
+            print(f"train: stopped after step {trainer.at.step}; run again to go on from there", flush=True)
+            stopping.leave()
+        leave()
+        if checkpoint is None:
+            sys.exit()
+
+        needed = {  # what loading and predicting take, beside the weights
+            "model": params.model,
+            "size": size,
+            "crop": params.crop,
+            **shape,
+            "scaling": params.scaling,
+            "loss": params.loss.name,
+            "classes": classes,
+            "positive": cache.attrs["positive"],
+        }
+        save_model("models/model.pt", model, needed)
+        write_json(
+            "models/model.json",
+            {
+                **needed,
+                "weights": {"name": params.weights, **(weights.record if weights else {})},
+                "data": {"name": cache.attrs["name"], "digest": cache.attrs["digest"], "train_rows": len(train)},
+                "best": {key: value if not isinstance(value, float) or math.isfinite(value) else None
+                         for key, value in trainer.best.items()},  # JSON has no NaN
+                "best_metric": params.best_metric if val else None,
+                "parameters": sum(weight.numel() for weight in model.parameters()),
+                "device": describe(device),
+                "processes": world.size,
+                "seconds": round(trainer.at.clock, 1),
+                "images_per_second": round(trainer.at.samples / trainer.at.clock, 1),
+                "versions": {
+                    "fovea": version("fovea"),
+                    "python": platform.python_version(),
+                    **origin["libraries"],
+                },
+                "machine": machine.model_dump(),
+                "checkpoint": checkpoint.folder.name,
             },
-            "machine": machine.model_dump(),
-        },
-    )
-    with replacing("reports/history.csv") as path:
-        pd.DataFrame(trainer.history, columns=HISTORY).to_csv(path, index=False)
-    with replacing("reports/steps.csv") as path:
-        pd.DataFrame(trainer.steps).to_csv(path, index=False)
-    tables = ["reports/history.csv", "reports/steps.csv"]
-    run.log_artifacts({"model": ["models/model.pt", "models/model.json"], "": tables})
-    write_json("mlflow_run.json", {"run_id": run.id})
+        )
+        with replacing("reports/history.csv") as path:
+            pd.DataFrame(trainer.history, columns=HISTORY).to_csv(path, index=False)
+        with replacing("reports/steps.csv") as path:
+            pd.DataFrame(trainer.steps).to_csv(path, index=False)
+        tables = ["reports/history.csv", "reports/steps.csv"]
+        run.log_artifacts({"model": ["models/model.pt", "models/model.json"], "": tables})
+        write_json("mlflow_run.json", {"run_id": run.id})
 
 print(f"train: kept epoch {trainer.best['epoch']} of {len(trainer.history)}")

@@ -5,6 +5,7 @@ import signal
 import sys
 from contextlib import suppress
 from types import FrameType, TracebackType
+from typing import NoReturn, Self
 
 
 class UserError(Exception):
@@ -13,6 +14,33 @@ class UserError(Exception):
 
 class Terminated(SystemExit):
     """SIGTERM as an exception: `with` and `finally` blocks run, then the process ends with 143."""
+
+
+class Stopping:
+    """Inside, the first SIGINT or SIGTERM is a wish that `asked` tells, so that work can be left in order.
+
+    A second one ends as it would without this. Only the main thread may enter.
+    """
+
+    def __enter__(self) -> Self:
+        self._number = 0
+        self._before = {number: signal.signal(number, self._note) for number in (signal.SIGINT, signal.SIGTERM)}
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+    def _note(self, number: int, frame: FrameType | None) -> None:
+        signal.signal(number, self._before[signal.Signals(number)])
+        self._number = number
+
+    def asked(self) -> bool:
+        return bool(self._number)
+
+    def leave(self) -> NoReturn:
+        """End as the signal would have ended the process at once."""
+        raise Terminated(128 + self._number) if self._number == signal.SIGTERM else KeyboardInterrupt
 
 
 def one_line(error: Exception) -> str:

@@ -22,7 +22,8 @@ POINTS_IN_A_WRITE = 1000  # MLflow takes 70 to 100 ms for as many, and no more a
 
 
 class TrainingRun:
-    """One training in MLflow. `with start_training(...) as run:` ends it FINISHED, or FAILED after any exception.
+    """One training in MLflow. `with start_training(...) as run:` ends it FINISHED, KILLED after Ctrl-C or SIGTERM, or
+    FAILED after another exception.
 
     `id` is None where the store can't be used; every method then does nothing.
     """
@@ -82,6 +83,10 @@ class TrainingRun:
         """Mark the run FAILED. `reason` is an exception's type, not its message, which may hold what is private."""
         self._end("FAILED", reason)
 
+    def stop(self) -> None:
+        """Mark the run KILLED: its training was stopped and can go on."""
+        self._end("KILLED")
+
     def _end(self, status: str, reason: str | None = None) -> None:
         if self.id is None:
             return
@@ -100,8 +105,10 @@ class TrainingRun:
     ) -> None:
         if kind is None:
             self.finish()
+        elif issubclass(kind, Terminated | KeyboardInterrupt):
+            self.stop()
         else:
-            self.fail("SIGTERM" if kind is Terminated else kind.__name__)
+            self.fail(kind.__name__)
 
 
 def store_files(client: Any, run_id: str, artifacts: Artifacts) -> None:

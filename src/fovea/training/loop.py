@@ -3,17 +3,26 @@
 import math
 import time
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import nullcontext
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from fovea.errors import UserError
-from fovea.training.data import Rows, Timed, shuffled_batches
-from fovea.training.loss import Loss, balanced_weights, make_loss, probabilities
-from fovea.training.schedule import Plateau, learning_rate
+from fovea.training.average import Average
+from fovea.training.checkpoint import Checkpoint
+from fovea.training.data import Batch, Rows, Timed, epoch_batches
+from fovea.training.distributed import World
+from fovea.training.features import features
+from fovea.training.loss import Loss, make_loss, probabilities
+from fovea.training.optimizer import make_optimizer
+from fovea.training.progress import Epoch, Progress, Steps, lower_is_better
+from fovea.training.schedule import learning_rate
 from fovea.training.scores import score
+from fovea.training.step import Step
 
 if TYPE_CHECKING:
     from fovea.params.train import PhaseParams, TrainParams
@@ -23,10 +32,24 @@ HISTORY = (
     "epoch", "phase", "samples", "lr", "train_loss", "train_accuracy",
     "val_loss", "val_accuracy", "val_balanced_accuracy", "val_auroc", "val_kappa",
 )  # columns of the history; val_* are missing without validation
-Epoch = dict[str, Any]
-Steps = list[dict[str, Any]]
-Batches = Callable[[int], Iterable[tuple[Tensor, Tensor]]]
+Batches = Callable[[list[np.ndarray], int], Iterable[Batch]]
 Track = Callable[[Iterable[Any], str, int], Iterator[Any]]
+
+
+class Stopped(Exception):
+    """Training was asked to stop, and has written its checkpoint."""
+
+
+@dataclass
+class Phase:
+    """One phase as it runs: `module` is trained with what `step` holds, on the batches that `batches` makes."""
+
+    params: "PhaseParams"
+    module: nn.Module
+    step: Step
+    batches: Batches
+    val_logits: Callable[[], Tensor]
+    world: World
 
 
 @dataclass
@@ -36,6 +59,7 @@ class Trainer:
     `val` is None without validation rows: then the last epoch is kept. `track(items, label, total)` shows progress,
     `on_epoch` gets each row of `history`, the rows of `steps` of that epoch, and the share of the epoch's training time
     in which the model waited for data. No timing is in `history`, which is the same for the same inputs.
+    `should_stop` is asked after every batch.
     """
 
     model: nn.Module
@@ -46,165 +70,210 @@ class Trainer:
     params: "TrainParams"
     track: Track
     on_epoch: Callable[[Epoch, Steps, float], None]
-    history: list[Epoch] = field(default_factory=list)
-    steps: Steps = field(default_factory=list)
-    best: Epoch = field(default_factory=dict)
-    samples: int = 0
-    step: int = 0
+    checkpoint: Checkpoint | None = None
+    should_stop: Callable[[], bool] = lambda: False
+    world: World = field(default_factory=World)
+    compile: bool = False
+    at: Progress = field(default_factory=Progress)
+
+    def __post_init__(self) -> None:
+        self.loss: Loss = make_loss(self.params.loss, self.train.targets, self.classes)
+        self.best_state: dict[str, Tensor] = {}
+        self._phase: Phase | None = None
+        self._saved: dict[str, Any] = {}  # of the phase that is resumed, until it begins
+
+    @property
+    def history(self) -> list[Epoch]:
+        return self.at.history
+
+    @property
+    def steps(self) -> Steps:
+        return self.at.steps
+
+    @property
+    def best(self) -> Epoch:
+        return self.at.best
+
+    def restore(self, saved: dict[str, Any]) -> None:
+        """Go on from what a checkpoint holds."""
+        self.at = Progress(**saved["progress"])
+        self.model.load_state_dict(saved["model"])
+        device = self.train.device
+        self.best_state = {key: value.to(device) for key, value in saved["best"].items()}
+        torch.set_rng_state(saved["random"])
+        if saved["device_random"] is not None:
+            torch.cuda.set_rng_state(saved["device_random"])
+        self._saved = saved
 
     def run(self) -> None:
-        """Train both phases. Raises UserError if the loss is not finite."""
-        self.best_state: dict[str, Tensor] = {}
-        self.loss = self._loss()
-        if self.params.frozen.epochs:
-            self._frozen_phase()
-        if self.params.full.epochs:
-            self._full_phase()
+        """Train both phases. Raises UserError if the loss is not finite, and Stopped after `should_stop`."""
+        self._start = time.monotonic() - self.at.clock
+        try:
+            if self.params.frozen.epochs and self.at.phase != "full":
+                self._run(self._frozen_phase())
+            if self.params.full.epochs:
+                self._run(self._full_phase())
+        except Stopped:
+            self._write()
+            raise
+        self._write()
         self.model.load_state_dict(self.best_state)
 
-    def _loss(self) -> Loss:
-        loss = self.params.loss
-        weights = balanced_weights(self.train.targets, self.classes) if loss.class_weights == "balanced" else None
-        return make_loss(loss.name, loss.label_smoothing, weights)
-
-    def _frozen_phase(self) -> None:
-        """The backbone in eval mode sees each stored row once; the head trains on its features."""
-        features = backbone_features(self.model, self.head, self.track(*self._in_order(self.train, "features")))
+    def _frozen_phase(self) -> Phase:
+        """The backbone in eval mode sees each stored row once; the head trains on its features, in every process."""
+        self._begin("frozen")
+        train, val = (
+            self.world.first_alone(lambda rows=rows, label=label: self._features(rows, label)) if rows else None
+            for rows, label in ((self.train, "features"), (self.val, "features of val"))
+        )
+        assert train is not None
         targets = self.train.targets
-        val = None
-        if self.val:
-            val = backbone_features(self.model, self.head, self.track(*self._in_order(self.val, "features of val")))
+        unmixed = torch.ones(len(targets), device=targets.device)
 
-        def batches(epoch: int) -> Iterator[tuple[Tensor, Tensor]]:
-            for batch in shuffled_batches(len(targets), self.params.batch_size, self.params.seed, epoch):
+        def batches(positions: list[np.ndarray], epoch: int) -> Iterator[Batch]:
+            for batch in positions:
                 chosen = torch.as_tensor(batch, device=targets.device)
-                yield features[chosen], targets[chosen]
+                yield Batch(train[chosen], targets[chosen], targets[chosen], unmixed[chosen])
 
-        self._phase("frozen", self.params.frozen, self.head, batches, lambda: self.head(val))
+        alone = World()
+        step = self._step(self.params.frozen, self.head, self.head, mixed=False, world=alone)
+        return Phase(self.params.frozen, self.head, step, batches, lambda: self.head(val), alone)
 
-    def _full_phase(self) -> None:
+    def _features(self, rows: Rows, label: str) -> Tensor:
+        return features(self.model, self.head, rows, lambda items, total: self._watched(items, label, total))
+
+    def _full_phase(self) -> Phase:
+        self._begin("full")
+        forward = self.world.wrap(self.model)
+        mixed = bool(self.params.mix.mixup or self.params.mix.cutmix)
+        step = self._step(self.params.full, self.model, torch.compile(forward) if self.compile else forward, mixed=mixed,
+                          world=self.world)
+
+        def batches(positions: list[np.ndarray], epoch: int) -> Iterable[Batch]:
+            return self.train.batches(positions, self.params, epoch)
+
+        return Phase(self.params.full, self.model, step, batches, self._val_logits, self.world)
+
+    def _begin(self, name: str) -> None:
+        if self.at.phase != name:
+            self.at.begin_phase(name)
+            self.at.begin_epoch()
+
+    def _step(self, phase: "PhaseParams", module: nn.Module, forward: nn.Module, mixed: bool, world: World) -> Step:
         p = self.params
-
-        def batches(epoch: int) -> Iterable[tuple[Tensor, Tensor]]:
-            return self.train.shuffled(p.batch_size, p.transforms, p.seed, epoch)
-
-        self._phase("full", p.full, self.model, batches, self._val_logits)
+        optimizer = make_optimizer(phase, module, self.head)
+        average = Average(module, p.average) if p.average else None
+        if self._saved:
+            optimizer.load_state_dict(self._saved["optimizer"])
+            if average:
+                average.restore(self._saved["average"])
+            self._saved = {}
+        return Step(forward, optimizer, self.loss, mixed, p.gradient_clip, p.micro_batch, average, world)
 
     def _val_logits(self) -> Tensor:
         assert self.val is not None
-        return logits(self.model, self.track(*self._in_order(self.val, "validation")))
+        mine = np.arange(self.world.rank, len(self.val), self.world.size)
+        total = math.ceil(len(mine) / INFERENCE_BATCH)
+        batches = self._watched(self.val.in_order(INFERENCE_BATCH, mine), "validation", total)
+        return self.world.gather(logits(self.model, batches), len(self.val))
 
-    def _in_order(self, rows: Rows, label: str) -> tuple[Iterable[Tensor], str, int]:
-        return rows.in_order(INFERENCE_BATCH), label, math.ceil(len(rows) / INFERENCE_BATCH)
+    def _watched(self, items: Iterable[Any], label: str, total: int) -> Iterator[Any]:
+        """`items`, shown as progress, until the training is asked to stop."""
+        for item in self.track(items, label, total):
+            if self.should_stop():
+                raise Stopped
+            yield item
 
-    def _phase(
-        self, name: str, phase: "PhaseParams", module: nn.Module, batches: Batches, val_logits: Callable[[], Tensor]
-    ) -> None:
-        optimizer = make_optimizer(phase, module)
-        plateau = Plateau(phase.schedule.factor, phase.schedule.patience) if phase.schedule.name == "plateau" else None
-        steps_per_epoch = len(shuffled_batches(len(self.train), self.params.batch_size, 0, 0))
-        phase_best: Epoch = {}
-        for number in range(phase.epochs):
-            factor = plateau.factor if plateau else 1.0
-            rates = [
-                factor * learning_rate(phase, number * steps_per_epoch + i, steps_per_epoch)
-                for i in range(steps_per_epoch)
-            ]
-            module.train()
-            epoch, label = len(self.history) + 1, f"{name} epoch {number + 1}/{phase.epochs}"
-            row: Epoch = {"epoch": epoch, "phase": name, "lr": rates[-1]}
-            start, data = time.perf_counter(), Timed(batches(epoch))
-            row |= self._one_epoch(epoch, label, module, optimizer, data, rates)
-            data_wait = data.seconds / (time.perf_counter() - start)
-            module.eval()
-            row |= self._validate(val_logits)
-            self._keep(row, data_wait)
-            if self.val and better(row, phase_best, self.params.best_metric):
-                phase_best = row
-            waited = epoch - (phase_best or row)["epoch"]
-            if plateau:
-                plateau.update(lower_is_better(row, self.params.plateau_metric))
-            if self.params.early_stopping and waited >= self.params.early_stopping:
-                break
+    def _run(self, phase: Phase) -> None:
+        self._phase = phase
+        at, p, schedule = self.at, self.params, phase.params.schedule
+        per_epoch = len(epoch_batches(self.train.targets, p, 0))
+        while at.epochs < phase.params.epochs and not (p.early_stopping and at.waited() >= p.early_stopping):
+            first = at.epochs * per_epoch
+            rates = [at.factor * learning_rate(phase.params, first + i, per_epoch) for i in range(per_epoch)]
+            row: Epoch = {"epoch": len(at.history) + 1, "phase": at.phase, "lr": rates[-1]}
+            self._train_epoch(phase, row["epoch"], rates)
+            row |= {
+                "samples": at.samples + at.seen, "train_loss": at.loss / at.seen, "train_accuracy": at.right / at.seen
+            }  # fmt: skip
+            with phase.step.average.in_place() if phase.step.average else nullcontext():
+                phase.module.eval()
+                row |= self._validate(phase)
+                if at.end_epoch(row, p.best_metric if self.val else None):
+                    self.best_state = {key: value.detach().clone() for key, value in self.model.state_dict().items()}
+            if schedule.name == "plateau":
+                at.watch(lower_is_better(row, p.plateau_metric), schedule.factor, schedule.patience)
+            self.on_epoch(*list(at.ended())[-1])
 
-    def _one_epoch(
-        self,
-        epoch: int,
-        label: str,
-        module: nn.Module,
-        optimizer: torch.optim.Optimizer,
-        batches: Iterable[tuple[Tensor, Tensor]],
-        rates: list[float],
-    ) -> Epoch:
-        """Train on every batch. Nothing is read back from the device before the epoch ends."""
-        device = self.train.device
-        total, right, seen = torch.zeros((), device=device), torch.zeros((), device=device), 0
+    def _train_epoch(self, phase: Phase, epoch: int, rates: list[float]) -> None:
+        """Train on the batches of the epoch that are left. Nothing is read back from a GPU but where `_settle` is."""
+        at, device = self.at, self.train.device
+        phase.module.train()
+        left = epoch_batches(self.train.targets, self.params, epoch)[at.batches :]
+        data = Timed(phase.batches([phase.world.part(batch) for batch in left], epoch))
+        sums = torch.tensor([at.loss, at.right], device=device)
+        bad = torch.full((), -1, device=device)  # first batch whose loss is not finite
         logged: list[tuple[dict[str, Any], Tensor]] = []
-        for rate, (inputs, targets) in zip(rates, self.track(batches, label, len(rates)), strict=True):
-            for group in optimizer.param_groups:
-                group["lr"] = rate
-            with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
-                outputs = module(inputs)
-            loss = self.loss(outputs.float(), targets)
-            optimizer.zero_grad(set_to_none=True)
-            loss.backward()
-            optimizer.step()
-            with torch.no_grad():
-                total += loss.detach() * len(targets)
-                right += (predicted(outputs) == targets).sum()
-            seen += len(targets)
-            if self.step % self.params.log_every == 0:
-                where = {"step": self.step, "epoch": epoch, "samples": self.samples + seen, "lr": rate}
-                logged.append((where, loss.detach()))
-            self.step += 1
-        self.samples += seen
-        if not math.isfinite(total.item()):  # waits for the device, once an epoch
-            raise UserError(f"train: the loss is not finite in {label} (lr {rates[-1]:g}); lower the learning rate")
-        self.steps += [{**where, "loss": loss.item()} for where, loss in logged]
-        return {"samples": self.samples, "train_loss": total.item() / seen, "train_accuracy": right.item() / seen}
+        label = f"{at.phase} epoch {at.epochs + 1}/{phase.params.epochs}"
+        start, seconds, waiting = time.perf_counter(), at.seconds, at.waiting
+        for batch, whole in zip(self.track(data, label, len(left)), left, strict=True):
+            rate = rates[at.batches]
+            loss, right = phase.step(batch, rate)
+            sums += torch.stack([loss * len(whole), right])
+            bad = torch.where((bad < 0) & ~torch.isfinite(loss), at.batches, bad)
+            at.batches, at.seen = at.batches + 1, at.seen + len(whole)
+            if at.step % self.params.log_every == 0:
+                logged.append(({"step": at.step, "epoch": epoch, "samples": at.samples + at.seen, "lr": rate}, loss))
+            at.step += 1
+            due, stop = self.checkpoint is not None and self.checkpoint.due(), self.should_stop()
+            if device.type == "cpu" or due or stop or at.batches == len(rates):
+                at.seconds, at.waiting = seconds + time.perf_counter() - start, waiting + data.seconds
+                self._settle(sums, bad, logged, rates)
+            if stop:
+                raise Stopped
+            if due:
+                self._write()
+
+    def _settle(
+        self, sums: Tensor, bad: Tensor, logged: list[tuple[dict[str, Any], Tensor]], rates: list[float]
+    ) -> None:
+        """Read the figures of the epoch so far back from the device. Raises UserError if a loss was not finite."""
+        if (number := int(bad)) >= 0:
+            self._diverged(self.at.step - self.at.batches + number, rates[number])
+        self.at.loss, self.at.right = sums.tolist()
+        self.at.steps += [{**where, "loss": loss.item()} for where, loss in logged]
+        logged.clear()
+
+    def _diverged(self, step: int, rate: float) -> NoReturn:
+        kept = "; the checkpoint before it is kept" if self.checkpoint and self.checkpoint.exists() else ""
+        raise UserError(f"train.{self.at.phase}.lr: the loss is not finite at step {step} (epoch "
+                        f"{len(self.at.history) + 1}, learning rate {rate:g}); lower it, or set train.gradient_clip{kept}")
+
+    def _write(self) -> None:
+        """Write the checkpoint, unless a weight is not finite: the next loss will not be either."""
+        self.at.clock = time.monotonic() - self._start
+        if self.checkpoint is None or self._phase is None:
+            return
+        step = self._phase.step
+        if all(bool(torch.isfinite(weight).all()) for weight in self.model.parameters()):
+            self.checkpoint.write({
+                "progress": self.at.plain(),
+                "model": self.model.state_dict(),
+                "best": self.best_state,
+                "optimizer": step.optimizer.state_dict(),
+                "average": step.average.state() if step.average else None,
+                "random": torch.get_rng_state(),
+                "device_random": torch.cuda.get_rng_state() if self.train.device.type == "cuda" else None,
+            })  # fmt: skip
 
     @torch.no_grad()
-    def _validate(self, val_logits: Callable[[], Tensor]) -> Epoch:
+    def _validate(self, phase: Phase) -> Epoch:
         if self.val is None:
             return {}
-        outputs = val_logits().float()
-        scores = score(self.val.targets.cpu().numpy(), probabilities(outputs.cpu()).numpy())
-        return {"val_loss": self.loss(outputs, self.val.targets).item()} | {f"val_{k}": v for k, v in scores.items()}
-
-    def _keep(self, row: Epoch, data_wait: float) -> None:
-        """Record an epoch; copy the weights if it is the best so far (the live ones go on changing)."""
-        self.history.append(row)
-        if self.val is None or better(row, self.best, self.params.best_metric):
-            self.best = row
-            self.best_state = {key: value.detach().clone() for key, value in self.model.state_dict().items()}
-        self.on_epoch(row, [step for step in self.steps if step["epoch"] == row["epoch"]], data_wait)
-
-
-def better(row: Epoch, best: Epoch, metric: str) -> bool:
-    """Whether `row` is at least as good by `metric`; a tie goes to the lower loss, then to the later epoch."""
-    return not best or _rank(row, metric) <= _rank(best, metric)
-
-
-def _rank(row: Epoch, metric: str) -> tuple[float, float]:
-    return lower_is_better(row, metric), row["val_loss"]
-
-
-def lower_is_better(row: Epoch, metric: str) -> float:
-    """The validation metric, negated unless it is the loss; an undefined one is the worst."""
-    value = row[f"val_{metric}"]
-    return math.inf if math.isnan(value) else value if metric == "loss" else -value
-
-
-def predicted(outputs: Tensor) -> Tensor:
-    """Class (n,) int64 of logits (n, outputs)."""
-    return (outputs[:, 0] > 0).long() if outputs.shape[1] == 1 else outputs.argmax(1)
-
-
-def make_optimizer(phase: "PhaseParams", module: nn.Module) -> torch.optim.Optimizer:
-    """Fused where the device has it: one kernel for all weights instead of several for each."""
-    options = {**vars(phase.optimizer), "lr": phase.lr}
-    kinds: dict[str, Any] = {"sgd": torch.optim.SGD, "adam": torch.optim.Adam, "adamw": torch.optim.AdamW}
-    return kinds[options.pop("name")](module.parameters(), fused=True, **options)
+        outputs, targets = phase.val_logits().float(), self.val.targets
+        loss = (self.loss.each(outputs, targets).sum() / self.loss.weight(targets).sum()).item()
+        scores = score(targets.cpu().numpy(), probabilities(self.params.loss.name, outputs.cpu()).numpy())
+        return {"val_loss": loss} | {f"val_{name}": value for name, value in scores.items()}
 
 
 @torch.no_grad()
@@ -212,15 +281,3 @@ def logits(model: nn.Module, inputs: Iterable[Tensor]) -> Tensor:
     """Logits (n, outputs) float32 of batches of inputs, in eval mode."""
     model.eval()
     return torch.cat([model(batch) for batch in inputs])
-
-
-@torch.no_grad()
-def backbone_features(model: nn.Module, head: nn.Module, inputs: Iterable[Tensor]) -> Tensor:
-    """What the head gets (n, features) float32, for batches of inputs, the model in eval mode."""
-    found: list[Tensor] = []
-    hook = head.register_forward_pre_hook(lambda _, arguments: found.append(arguments[0].flatten(1)))
-    try:
-        logits(model, inputs)
-    finally:
-        hook.remove()
-    return torch.cat(found)

@@ -1,0 +1,152 @@
+"""Several processes that train one model, on one machine or more, as torchrun starts them (`machine.launcher`).
+
+Each takes its part of every batch. Batch norm, gradients and losses are those of the whole batch, so that the training
+is the one of a single process.
+"""
+
+import os
+import shlex
+import shutil
+import sys
+from collections.abc import Callable
+from contextlib import nullcontext
+from contextlib import AbstractContextManager
+from functools import partial
+from pathlib import Path
+from typing import Any, NoReturn
+
+import numpy as np
+import torch
+import torch.distributed as dist
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
+
+from fovea.errors import UserError
+
+
+class World:
+    """The processes of one training: this one is `rank` of `size`. A training alone is 0 of 1, and nothing is sent."""
+
+    def __init__(self, rank: int = 0, size: int = 1) -> None:
+        self.rank, self.size = rank, size
+
+    def part(self, batch: np.ndarray) -> np.ndarray:
+        """This process's positions of `batch` (n,). Neighbours 2j and 2j + 1, which may be mixed, stay together."""
+        return np.concatenate([batch[i : i + 2] for i in range(2 * self.rank, len(batch), 2 * self.size)])
+
+    def sum(self, tensor: Tensor) -> Tensor:
+        """The sum of a tensor over all processes, in each of them."""
+        if self.size > 1:
+            dist.all_reduce(tensor)
+        return tensor
+
+    def gather(self, rows: Tensor, count: int) -> Tensor:
+        """All `count` rows of which this process has those at rank, rank + size, ..: each once, in order."""
+        if self.size == 1:
+            return rows
+        padded = rows.new_zeros(-(-count // self.size), *rows.shape[1:])
+        padded[: len(rows)] = rows
+        found = [torch.empty_like(padded) for _ in range(self.size)]
+        dist.all_gather(found, padded)
+        return torch.stack(found, dim=1).flatten(0, 1)[:count]
+
+    def broadcast(self, value: Any) -> Any:
+        """`value` of the first process, in each of them."""
+        if self.size == 1:
+            return value
+        box = [value]
+        dist.broadcast_object_list(box)
+        return box[0]
+
+    def first_alone(self, compute: Callable[[], Tensor]) -> Tensor:
+        """`compute()` in the first process, then in the others, which find in the store what it has left there."""
+        if self.size == 1:
+            return compute()
+        if self.rank:
+            dist.barrier()
+        result = compute()
+        if not self.rank:
+            dist.barrier()
+        return result
+
+    def wrap(self, model: nn.Module) -> nn.Module:
+        """The model whose gradients and batch norms are those of the whole batch."""
+        if self.size == 1:
+            return model
+        device = next(model.parameters()).device
+        if device.type == "cuda":
+            model = nn.SyncBatchNorm.convert_sync_batchnorm(model)
+        else:  # torch's own takes no CPU
+            for layer in model.modules():
+                if isinstance(layer, nn.BatchNorm1d | nn.BatchNorm2d):
+                    layer.forward = partial(_batch_norm, layer)  # type: ignore[method-assign]
+        return DistributedDataParallel(model, broadcast_buffers=False)
+
+    def without_sync(self, module: nn.Module) -> AbstractContextManager[None]:
+        """Inside, gradients are added up here alone."""
+        return module.no_sync() if isinstance(module, DistributedDataParallel) else nullcontext()
+
+
+def join(device: torch.device) -> World:
+    """Meet the other processes, if torchrun has started this one. On CUDA each takes the GPU of its local rank."""
+    if "RANK" not in os.environ:
+        return World()
+    if device.type == "cuda":
+        torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
+    dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
+    return World(dist.get_rank(), dist.get_world_size())
+
+
+def leave() -> None:
+    """Part from the other processes."""
+    if dist.is_initialized():
+        dist.destroy_process_group()
+
+
+def launch(launcher: str, script: Path | str) -> NoReturn:
+    """Become `launcher script`, which starts the processes. Raises UserError if there is no such program."""
+    program, *options = shlex.split(launcher)
+    found = shutil.which(program) or shutil.which(program, path=str(Path(sys.executable).parent))
+    if not found:
+        raise UserError(f"machine.launcher: {program}: no such program; install it, or set null for one process")
+    sys.stdout.flush()
+    os.execv(found, [found, *options, str(script)])
+
+
+class _Sum(torch.autograd.Function):
+    """Sum over the processes, whose gradient is the sum of their gradients."""
+
+    @staticmethod
+    def forward(ctx: Any, tensor: Tensor) -> Tensor:
+        total = tensor.clone()
+        dist.all_reduce(total)
+        return total
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> Tensor:
+        total = gradients[0].contiguous().clone()
+        dist.all_reduce(total)
+        return total
+
+
+def _batch_norm(layer: nn.BatchNorm2d, inputs: Tensor) -> Tensor:
+    """`layer` in training with mean and variance of the images of all processes, inputs (n, c, ...)."""
+    if not layer.training:
+        return F.batch_norm(
+            inputs, layer.running_mean, layer.running_var, layer.weight, layer.bias, False, 0.0, layer.eps
+        )
+    others = [0, *range(2, inputs.dim())]
+    count = inputs.new_full((1,), inputs.numel() / inputs.shape[1])
+    total = _Sum.apply(torch.cat([inputs.sum(others), count]))
+    mean = total[:-1] / total[-1]
+    shape = [1, -1, *[1] * (inputs.dim() - 2)]
+    centred = inputs - mean.view(shape)
+    variance = _Sum.apply(centred.square().sum(others)) / total[-1]
+    with torch.no_grad():
+        assert layer.running_mean is not None and layer.running_var is not None and layer.num_batches_tracked is not None
+        layer.num_batches_tracked += 1
+        layer.running_mean.lerp_(mean, layer.momentum or 0.0)
+        layer.running_var.lerp_(variance * total[-1] / (total[-1] - 1), layer.momentum or 0.0)
+    scale = layer.weight * torch.rsqrt(variance + layer.eps)
+    return torch.addcmul(layer.bias.view(shape), centred, scale.view(shape))
