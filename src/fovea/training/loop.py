@@ -17,7 +17,7 @@ from fovea.training.checkpoint import Checkpoint
 from fovea.training.data import Batch, Rows, Timed, epoch_batches
 from fovea.training.distributed import World
 from fovea.training.features import features
-from fovea.training.loss import Loss, make_loss, probabilities
+from fovea.training.loss import Loss, decided, make_loss, probabilities
 from fovea.training.optimizer import make_optimizer
 from fovea.training.progress import Epoch, Progress, Steps, lower_is_better
 from fovea.training.schedule import learning_rate
@@ -272,7 +272,8 @@ class Trainer:
             return {}
         outputs, targets = phase.val_logits().float(), self.val.targets
         loss = (self.loss.each(outputs, targets).sum() / self.loss.weight(targets).sum()).item()
-        scores = score(targets.cpu().numpy(), probabilities(self.params.loss.name, outputs.cpu()).numpy())
+        chances = probabilities(self.params.loss.name, outputs.cpu()).numpy()
+        scores = score(targets.cpu().numpy(), chances, decided(self.params.loss.name, chances))
         return {"val_loss": loss} | {f"val_{name}": value for name, value in scores.items()}
 
 

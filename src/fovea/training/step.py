@@ -12,7 +12,7 @@ from fovea.errors import UserError
 from fovea.training.average import Average
 from fovea.training.data import Batch
 from fovea.training.distributed import World
-from fovea.training.loss import Loss
+from fovea.training.loss import Loss, predicted
 
 
 @dataclass
@@ -83,7 +83,7 @@ class Step:
         loss = self._of_labels(part, lambda labels: self.loss.each(outputs, labels)).sum() / weight
         (loss * self.world.size).backward()  # the processes' gradients are averaged
         with torch.no_grad():
-            return loss.detach(), (self.loss.predicted(outputs) == part.targets).sum()
+            return loss.detach(), (predicted(self.loss.params.name, outputs) == part.targets).sum()
 
     def _of_labels(self, batch: Batch, value: Callable[[Tensor], Tensor]) -> Tensor:
         """`value` (b,) of each image's label, or of both labels of a mixed image by their shares."""
