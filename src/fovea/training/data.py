@@ -66,9 +66,10 @@ class Rows:
     def __len__(self) -> int:
         return len(self.rows)
 
-    def in_order(self, batch_size: int) -> Iterator[Tensor]:
-        """Every row once, in order, centre-cropped: inputs (b, 3, crop, crop)."""
-        batches = [np.arange(i, min(i + batch_size, len(self))) for i in range(0, len(self), batch_size)]
+    def in_order(self, batch_size: int, positions: np.ndarray | None = None) -> Iterator[Tensor]:
+        """Every row once, or those at `positions` (n,), in order, centre-cropped: inputs (b, 3, crop, crop)."""
+        order = np.arange(len(self)) if positions is None else positions
+        batches = [order[i : i + batch_size] for i in range(0, len(order), batch_size)]
         size = self.cache.attrs["size"]
         return self._inputs(batches, lambda batch: centred(size, self.crop, len(batch)))
 
