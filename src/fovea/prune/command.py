@@ -14,7 +14,7 @@ from fovea.params.section import read_sections
 from fovea.prune.found import Found, Size, size_of
 from fovea.prune.indexes import read_index
 from fovea.prune.needs import WORKSPACE, read_revisions
-from fovea.prune.others import find_archives, find_databases, find_features
+from fovea.prune.others import find_archives, find_databases, find_trainings
 from fovea.prune.rows import find_rows
 from fovea.prune.running import nothing_running
 from fovea.store import store_root
@@ -51,7 +51,8 @@ def find(root: Path, store: Path, cache: Path) -> Iterator[Found]:
         "ingest": lambda folder: find_databases(folder, "ingest", "what ingest saw", revisions),
         "audit": lambda folder: find_databases(folder, "split", "what split compared", revisions),
         "archives": lambda folder: find_archives(folder, raw, revisions),
-        "features": lambda folder: find_features(folder, revisions),
+        "features": lambda folder: find_trainings(folder, "features", revisions),
+        "checkpoints": lambda folder: find_trainings(folder, "a checkpoint", revisions),
     }
     for name, find_kind in kinds.items():
         if (store / name).is_dir():

@@ -52,7 +52,7 @@ def _text(path: Path) -> str | None:
 
 def _would_run(root: Path) -> Revision:
     code = {path.relative_to(root).as_posix(): md5(path.read_bytes(), usedforsecurity=False).hexdigest()
-            for path in (root / "src").rglob("*.py")}
+            for folder in ("src", "stages") for path in (root / folder).rglob("*.py")}
     sections = read_sections(root / "params.yaml")
     return Revision(WORKSPACE, {name: Stage(_params(name, sections), code, {}) for name in SCHEMAS}, frozenset())
 

@@ -1,4 +1,4 @@
-"""Which databases, unpacked archives and features of the store a current revision needs."""
+"""Which databases, unpacked archives, features and checkpoints of the store a current revision needs."""
 
 from collections import defaultdict
 from collections.abc import Iterator
@@ -39,10 +39,13 @@ def find_archives(folder: Path, raw: Path, revisions: list[Revision]) -> Iterato
         yield Found(f"{folder.name}/{path.name[:16]}", "an archive, unpacked", [path], sorted(needed_by[digest]))
 
 
-def find_features(folder: Path, revisions: list[Revision]) -> Iterator[Found]:
-    """Features by their backbone: all of them stay for a revision that has it, even those of rows of another one."""
+def find_trainings(folder: Path, what: str, revisions: list[Revision]) -> Iterator[Found]:
+    """Folders that a training left with an `origin.json`: features of its backbone, or what it would go on from.
+
+    All features of a backbone stay for a revision that has it, even those of rows of another one.
+    """
     for path in contents(folder):
         origin = read_origin(path / "origin.json")
-        what = f"features of {origin['params']['model']}" if origin else "of unknown origin"
+        name = f"{what} of {origin['params']['model']}" if origin else "of unknown origin"
         needed_by = {one.name for one in users(origin, "train", revisions)} if origin else set()
-        yield Found(f"{folder.name}/{path.name}", what, [path], sorted(needed_by))
+        yield Found(f"{folder.name}/{path.name}", name, [path], sorted(needed_by))

@@ -12,11 +12,12 @@ import torch
 from torch import Tensor, nn
 
 from fovea.errors import UserError
+from fovea.store import store_folder
 from fovea.training.average import Average
 from fovea.training.checkpoint import Checkpoint
 from fovea.training.data import Batch, Rows, Timed, epoch_batches
 from fovea.training.distributed import World
-from fovea.training.features import features
+from fovea.training.features import INFERENCE_BATCH, features
 from fovea.training.loss import Loss, decided, make_loss, probabilities
 from fovea.training.optimizer import make_optimizer
 from fovea.training.progress import Epoch, Progress, Steps, lower_is_better
@@ -27,7 +28,6 @@ from fovea.training.step import Step
 if TYPE_CHECKING:
     from fovea.params.train import PhaseParams, TrainParams
 
-INFERENCE_BATCH = 64  # fixed, because another size may change the last bit of a result
 HISTORY = (
     "epoch", "phase", "samples", "lr", "train_loss", "train_accuracy",
     "val_loss", "val_accuracy", "val_balanced_accuracy", "val_auroc", "val_kappa",
@@ -140,7 +140,7 @@ class Trainer:
         return Phase(self.params.frozen, self.head, step, batches, lambda: self.head(val), alone)
 
     def _features(self, rows: Rows, label: str) -> Tensor:
-        return features(self.model, self.head, rows, lambda items, total: self._watched(items, label, total))
+        return features(self.model, self.head, rows, self.params, store_folder("features"), self._watched, label)
 
     def _full_phase(self) -> Phase:
         self._begin("full")
