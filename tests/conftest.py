@@ -17,7 +17,9 @@ from tests.small import write_cache
 
 
 @pytest.fixture
-def cache(tmp_path: Path) -> Cache:
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Cache:
+    """With a store of its own: the frozen phase keeps its features there."""
+    monkeypatch.setenv("DVC_ROOT", str(tmp_path))
     return write_cache(tmp_path / "cache")
 
 

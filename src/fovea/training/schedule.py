@@ -37,22 +37,3 @@ def learning_rate(phase: "PhaseParams", step: int, steps_per_epoch: int) -> floa
 
 def _cosine(start: float, end: float, share: float) -> float:
     return end + (start - end) * (1 + math.cos(math.pi * min(share, 1.0))) / 2
-
-
-class Plateau:
-    """Factor on the learning rate that shrinks when a metric stops improving, as torch's ReduceLROnPlateau.
-
-    A value improves on the best by more than 1e-4 of it, its default threshold. Lower is better.
-    """
-
-    def __init__(self, factor: float, patience: int) -> None:
-        self.reduction, self.patience = factor, patience
-        self.factor, self.best, self.waited = 1.0, math.inf, 0
-
-    def update(self, value: float) -> None:
-        if math.isinf(self.best) or value < self.best - 1e-4 * abs(self.best):
-            self.best, self.waited = value, 0
-            return
-        self.waited += 1
-        if self.waited > self.patience:
-            self.factor, self.waited = self.factor * self.reduction, 0
