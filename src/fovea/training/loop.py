@@ -10,7 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from fovea.errors import UserError
-from fovea.training.data import Rows, Timed, shuffled_batches
+from fovea.training.ahead import Timed
+from fovea.training.data import Rows, epoch_batches
 from fovea.training.loss import Loss, balanced_weights, make_loss, probabilities
 from fovea.training.schedule import Plateau, learning_rate
 from fovea.training.scores import score
@@ -76,8 +77,8 @@ class Trainer:
             val = backbone_features(self.model, self.head, self.track(*self._in_order(self.val, "features of val")))
 
         def batches(epoch: int) -> Iterator[tuple[Tensor, Tensor]]:
-            for batch in shuffled_batches(len(targets), self.params.batch_size, self.params.seed, epoch):
-                chosen = torch.as_tensor(batch, device=targets.device)
+            for batch in epoch_batches(targets, self.params, self.params.seed, epoch):
+                chosen = torch.as_tensor(batch % len(targets), device=targets.device)
                 yield features[chosen], targets[chosen]
 
         self._phase("frozen", self.params.frozen, self.head, batches, lambda: self.head(val))
@@ -86,7 +87,8 @@ class Trainer:
         p = self.params
 
         def batches(epoch: int) -> Iterable[tuple[Tensor, Tensor]]:
-            return self.train.shuffled(p.batch_size, p.transforms, p.seed, epoch)
+            found = self.train.batches(epoch_batches(self.train.targets, p, p.seed, epoch), p, epoch)
+            return ((batch.inputs, batch.targets) for batch in found)
 
         self._phase("full", p.full, self.model, batches, self._val_logits)
 
@@ -102,7 +104,7 @@ class Trainer:
     ) -> None:
         optimizer = make_optimizer(phase, module)
         plateau = Plateau(phase.schedule.factor, phase.schedule.patience) if phase.schedule.name == "plateau" else None
-        steps_per_epoch = len(shuffled_batches(len(self.train), self.params.batch_size, 0, 0))
+        steps_per_epoch = len(epoch_batches(self.train.targets, self.params, 0, 0))
         phase_best: Epoch = {}
         for number in range(phase.epochs):
             factor = plateau.factor if plateau else 1.0
