@@ -25,7 +25,7 @@ import torch
 from fovea.cache.read import Cache
 from fovea.params.section import load
 from fovea.params.train import TrainParams
-from fovea.training.data import make_rows
+from fovea.training.data import epoch_batches, make_rows
 from fovea.training.loop import Steps, Trainer
 from fovea.training.model import build_model
 
@@ -73,7 +73,7 @@ def seconds_of_a_batch(cache: Cache, params: TrainParams) -> float:
     found = []
     for epoch in range(5):
         start = time.perf_counter()
-        batches = rows.shuffled(BATCH, params.transforms, 0, epoch)
+        batches = rows.batches(epoch_batches(rows.targets, params, 0, epoch), params, epoch)
         next(batches)
         found.append(time.perf_counter() - start)
         batches.close()  # type: ignore[attr-defined]

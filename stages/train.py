@@ -35,8 +35,7 @@ from fovea.training.device import choose_device, describe
 from fovea.training.distributed import join, launch, leave
 from fovea.training.loop import HISTORY, Stopped, Trainer
 from fovea.training.loss import make_loss
-from fovea.training.model import build_model, save_model
-from fovea.training.weights import load_pretrained
+from fovea.training.model import build_model, load_pretrained, save_model
 
 report_user_errors()
 params = load("train", TrainParams)
@@ -69,18 +68,16 @@ val = rows((index["split"] == "val").to_numpy()) if has_val else None
 
 # Model
 loss = make_loss(params.loss, train.targets, len(classes))
-shape = {"outputs": loss.outputs, **vars(params.head), "stem": params.stem}
+shape = {"outputs": loss.outputs, **vars(params.head)}
 model, head = build_model(params.model, size=size, **shape)
-weights = load_pretrained(model, head, params.model, params.weights, params.strict) if params.weights != "none" else None
-if weights:
-    print(f"train: {weights.line}")
+if params.weights != "none":
+    load_pretrained(model, head, params.model, params.weights)
 model.to(device).to(memory_format=torch.channels_last)
 
 # What a checkpoint must agree on with the training that goes on from it
 origin = {
     "params": params.model_dump(mode="json"),
     "data": md5(Path("data/cache/index.parquet").read_bytes(), usedforsecurity=False).hexdigest(),
-    "weights": weights.digest if weights else None,
     "code": code_of_training(__file__),
     "libraries": {name: library_version(name) for name in ("torch", "torchvision", "timm")},
     "device": device.type,
@@ -150,7 +147,7 @@ with (open_checkpoint(origin, machine.checkpoint) if world.rank == 0 else nullco
             "models/model.json",
             {
                 **needed,
-                "weights": {"name": params.weights, **(weights.record if weights else {})},
+                "weights": params.weights,
                 "data": {"name": cache.attrs["name"], "digest": cache.attrs["digest"], "train_rows": len(train)},
                 "best": {key: value if not isinstance(value, float) or math.isfinite(value) else None
                          for key, value in trainer.best.items()},  # JSON has no NaN

@@ -17,7 +17,7 @@ from fovea.contact_sheet import draw_sheet, find_image, read_photograph, scaled
 from fovea.errors import UserError
 from fovea.params.section import load
 from fovea.params.train import TrainParams
-from fovea.training.data import make_rows, shuffled_batches
+from fovea.training.data import epoch_batches, make_rows
 from fovea.training.seen import see
 from tests.miniatures import write_fundus_lesions
 from tests.project import SMALL, Project
@@ -81,9 +81,9 @@ def test_the_lines_are_what_training_gets_of_each_row_in_that_epoch(project: Pro
     places = [[place(tile, picture) for tile in stored]]
     places.append([place(tile[4:28, 4:28], picture[places[0][0][1] + 128 :]) for tile in stored])  # the frozen phase
     for epoch in (3, 4, 5):
-        order = np.concatenate(shuffled_batches(len(rows), params.batch_size, params.seed, epoch))
-        batches = rows.shuffled(params.batch_size, params.transforms, params.seed, epoch)
-        inputs = torch.cat([inputs for inputs, _ in batches])
+        batches = epoch_batches(rows.targets, params, params.seed, epoch)
+        order = np.concatenate(batches)
+        inputs = torch.cat([batch.inputs for batch in rows.batches(batches, params, epoch)])
         where = [int(np.flatnonzero(order == row)[0]) for row in mine]
         places.append([place(tile, picture) for tile in pixels(inputs)[where]])
     assert len(mine) == 3

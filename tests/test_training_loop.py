@@ -9,8 +9,7 @@ import pytest
 import torch
 
 from fovea.cache.read import Cache
-from fovea.training.features import backbone_features
-from fovea.training.loop import logits
+from fovea.training.forward import backbone_features, logits
 from fovea.training.progress import better
 from tests.small import train_params, write_cache
 from tests.trainings import run, trainer

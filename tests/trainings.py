@@ -29,7 +29,7 @@ def trainer(cache: Cache, params: TrainParams, with_val: bool = True, **more: An
         for part in ("train", "val")
     )
     loss = make_loss(params.loss, train.targets, classes)
-    model, head = build_model(params.model, loss.outputs, params.head.hidden, params.head.dropout, size, params.stem)
+    model, head = build_model(params.model, loss.outputs, params.head.hidden, params.head.dropout, size)
     track = more.pop("track", silent)
     return Trainer(
         model, head, train, val if with_val else None, classes, params, track, lambda *epoch: None, **more

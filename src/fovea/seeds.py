@@ -15,5 +15,11 @@ def uniforms(seed: int, *words: str | int) -> np.ndarray:
     return np.frombuffer(_hash(seed, words, 64), np.uint32) / 2**32
 
 
+def uniforms_of(keys: list[str], seed: int, *words: str | int) -> np.ndarray:
+    """`uniforms(seed, *words, key)` of each of n keys: float64 (n, 16)."""
+    digests = b"".join(_hash(seed, (*words, key), 64) for key in keys)
+    return np.frombuffer(digests, np.uint32).reshape(-1, 16) / 2**32
+
+
 def _hash(seed: int, words: tuple[str | int, ...], size: int) -> bytes:
     return blake2b("/".join(map(str, (seed, *words))).encode(), digest_size=size).digest()

@@ -1,168 +1,116 @@
-"""From cached rows to batches for the model, prepared one batch ahead in a thread."""
+"""From cached rows to batches for the model: the order of an epoch, and what is drawn for each image in it."""
 
-import threading
-import time
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import cached_property
-from queue import Queue
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from fovea.cache.read import Cache
 from fovea.seeds import generator
-from fovea.training.transforms import Draws, apply_batched, apply_cpu, centred, draw, draw_keys
+from fovea.training.batch import Batch, Plan
+from fovea.training.mix import draw_mix
+from fovea.training.on_cpu import CpuFeed
+from fovea.training.on_device import DeviceFeed, fits, load_rows
+from fovea.training.scaling import Scaling
+from fovea.training.transforms import centred, draw, draw_keys
 
 if TYPE_CHECKING:
-    from fovea.params.train import TransformParams
-
-AHEAD = 2  # batches prepared while the model works on one
-SCALINGS = {  # name: (mean, deviation) of each channel, of pixels in [0, 1]
-    "imagenet": ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),  # nearly all of torchvision's weights expect this
-    "unit": ((0.0, 0.0, 0.0), (1.0, 1.0, 1.0)),
-    "symmetric": ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5)),
-}
-
-
-class Scaling:
-    """Pixels (n, 3, h, w) in [0, 255] to float32 as `train.scaling` names it, on any device."""
-
-    def __init__(self, name: str, device: torch.device) -> None:
-        mean, deviation = (torch.tensor(values, device=device).view(1, 3, 1, 1) for values in SCALINGS[name])
-        self.factor, self.shift = 1 / (255 * deviation), -mean / deviation
-
-    def __call__(self, pixels: Tensor) -> Tensor:
-        return torch.addcmul(self.shift, pixels.float(), self.factor)
-
-    def looked_up(self, pixels: np.ndarray) -> np.ndarray:
-        """The same values of uint8 (n, h, w, 3) on the CPU, read from a table instead of computed."""
-        import cv2
-
-        scaled: np.ndarray = cv2.LUT(pixels.reshape(-1, pixels.shape[2], 3), self._table).reshape(pixels.shape)
-        return scaled
-
-    @cached_property
-    def _table(self) -> np.ndarray:
-        """The value of each level in each channel, float32 (256, 1, 3)."""
-        levels = torch.arange(256.0).view(1, 1, 256, 1).expand(1, 3, 256, 1)
-        return np.ascontiguousarray(self(levels)[0].permute(1, 2, 0).numpy())
+    from fovea.cache.read import Cache
+    from fovea.params.train import TrainParams
 
 
 @dataclass
 class Rows:
     """Some rows of a cache with their targets (n,) int64, as a model of input `crop` px and `scaling` gets them."""
 
-    cache: Cache
+    cache: "Cache"
     rows: np.ndarray
     targets: Tensor
     keys: list[str]
     crop: int
     scaling: Scaling
     device: torch.device
+    feed: Callable[[Iterator[Plan], int], Iterator[Batch]]
 
     def __len__(self) -> int:
         return len(self.rows)
 
     def in_order(self, batch_size: int, positions: np.ndarray | None = None) -> Iterator[Tensor]:
-        """Every row once, or those at `positions` (n,), in order, centre-cropped: inputs (b, 3, crop, crop)."""
-        order = np.arange(len(self)) if positions is None else positions
-        batches = [order[i : i + batch_size] for i in range(0, len(order), batch_size)]
+        """Every row once, or those at `positions`, in order, centre-cropped: inputs (b, 3, crop, crop)."""
+        every = np.arange(len(self)) if positions is None else positions
         size = self.cache.attrs["size"]
-        return self._inputs(batches, lambda batch: centred(size, self.crop, len(batch)))
+        chunks = [every[i : i + batch_size] for i in range(0, len(every), batch_size)]
+        plans = (Plan(chunk, centred(size, self.crop, len(chunk)), None) for chunk in chunks)
+        for batch in self.feed(plans, batch_size):
+            yield batch.inputs
 
-    def shuffled(
-        self, batch_size: int, params: "TransformParams", seed: int, epoch: int
-    ) -> Iterator[tuple[Tensor, Tensor]]:
-        """One epoch in its own order, each image with its own draw: inputs (b, 3, crop, crop), targets (b,)."""
-        batches = shuffled_batches(len(self), batch_size, seed, epoch)
-        size = self.cache.attrs["size"]
+    def batches(self, batches: list[np.ndarray], params: "TrainParams", epoch: int) -> Iterator[Batch]:
+        """A batch for each array of positions, as `epoch_batches` gives them or slices of whole pairs of those.
 
-        def draws(batch: np.ndarray) -> Draws:
-            return draw(params, size, self.crop, seed, epoch, [self.keys[i] for i in batch])
+        What is drawn for an image depends on `params.seed`, the epoch, the image, and how often it came before in the
+        epoch.
+        """
+        plans = (self._plan(positions, params, epoch) for positions in batches)
+        return self.feed(plans, max(map(len, batches), default=0))
 
-        for batch, inputs in zip(batches, self._inputs(batches, draws), strict=True):
-            yield inputs, self.targets[torch.as_tensor(batch, device=self.device)]
-
-    def _inputs(self, batches: list[np.ndarray], draws: Callable[[np.ndarray], Draws]) -> Iterator[Tensor]:
-        on_cpu = self.device.type == "cpu"
-
-        def prepare(batch: np.ndarray) -> tuple[np.ndarray, Draws]:
-            pixels = self.cache.take(self.rows[batch])
-            drawn = draws(batch)
-            return self.scaling.looked_up(apply_cpu(pixels, drawn, self.crop)) if on_cpu else pixels, drawn
-
-        for pixels, drawn in ahead(map(prepare, batches)):
-            images = torch.from_numpy(pixels).to(self.device, non_blocking=True).permute(0, 3, 1, 2)  # channels_last
-            yield images if on_cpu else self.scaling(apply_batched(images, drawn, self.crop))
+    def _plan(self, positions: np.ndarray, params: "TrainParams", epoch: int) -> Plan:
+        repeats, numbers = np.divmod(positions, len(self))
+        keys = [f"{self.keys[n]}/{r}" if r else self.keys[n] for n, r in zip(numbers, repeats, strict=True)]
+        draws = draw(params.transforms, self.cache.attrs["size"], self.crop, params.seed, epoch, keys)
+        return Plan(numbers, draws, draw_mix(params.mix, self.crop, params.seed, epoch, keys))
 
 
-def make_rows(cache: Cache, chosen: np.ndarray, crop: int | None, scaling: str, device: torch.device) -> Rows:
-    """The rows of `cache` where `chosen` (rows of the index,) bool is true."""
-    index = cache.index[chosen]
-    targets = torch.as_tensor(index["target"].to_numpy(np.int64), device=device)
-    side = crop or cache.attrs["size"]
-    return Rows(cache, np.flatnonzero(chosen), targets, draw_keys(index), side, Scaling(scaling, device), device)
+def make_rows(
+    cache: "Cache",
+    chosen: np.ndarray,
+    crop: int | None,
+    scaling: str,
+    device: torch.device,
+    resident: bool | None = None,
+) -> Rows:
+    """The rows of `cache` where `chosen` (rows of the index,) bool is true.
 
-
-def shuffled_batches(count: int, batch_size: int, seed: int, epoch: int) -> list[np.ndarray]:
-    """Positions 0..count-1 in the order of this epoch, in batches.
-
-    A last batch of one image is left out: batch norm cannot estimate a variance from it.
+    `resident` rows are kept in the memory of the device; None: if it is a GPU and they fit. On the CPU, true and false
+    both mean the transforms of a GPU, so that they can be compared.
     """
-    order = generator(seed, "order", epoch).permutation(count)
-    batches = [order[i : i + batch_size] for i in range(0, count, batch_size)]
+    index, rows = cache.index[chosen], np.flatnonzero(chosen)
+    targets = torch.as_tensor(np.asarray(index["target"], np.int64), device=device)
+    side, scale = crop or cache.attrs["size"], Scaling(scaling, device)
+    feed: Callable[[Iterator[Plan], int], Iterator[Batch]]
+    if device.type == "cpu" and resident is None:
+        feed = CpuFeed(cache, rows, targets, side, scale)
+    else:
+        keep = fits(cache, len(rows), device) if resident is None else resident
+        feed = DeviceFeed(cache, rows, targets, side, scale, load_rows(cache, rows, device) if keep else None)
+    return Rows(cache, rows, targets, draw_keys(index), side, scale, device, feed)
+
+
+def epoch_batches(targets: Tensor | np.ndarray, params: "TrainParams", seed: int, epoch: int) -> list[np.ndarray]:
+    """The order of an epoch over rows with `targets` (n,): positions in batches, the same on every machine.
+
+    A position is the number of a row, 0 to n - 1, plus n for each time that the row came before in this epoch, which
+    happens with `sampling: balanced` alone: take it modulo n. Positions 2j and 2j + 1 of a batch are mixed with each
+    other. A last batch of one image is left out: batch norm cannot estimate a variance from it.
+    """
+    draws = generator(seed, "order", epoch)
+    if params.sampling == "balanced":
+        order = draws.permutation(_balanced(torch.as_tensor(targets).cpu().numpy(), draws))
+    else:
+        order = draws.permutation(len(targets))
+    batches = [order[i : i + params.batch_size] for i in range(0, len(order), params.batch_size)]
     return batches[:-1] if len(batches) > 1 and len(batches[-1]) == 1 else batches
 
 
-class Timed:
-    """An iterator over `items` that adds up the `seconds` until each came."""
-
-    def __init__(self, items: Iterable[Any]) -> None:
-        self.items = iter(items)
-        self.seconds = 0.0
-
-    def __iter__(self) -> Iterator[Any]:
-        return self
-
-    def __next__(self) -> Any:
-        start = time.perf_counter()
-        try:
-            return next(self.items)
-        finally:
-            self.seconds += time.perf_counter() - start
-
-
-def ahead(items: Iterator[Any]) -> Generator[Any, None, None]:
-    """`items`, computed by a thread up to `AHEAD` before they are asked for. An error in the thread is raised here."""
-    queue: Queue[tuple[Any, BaseException | None, bool]] = Queue(AHEAD)
-    stopped = threading.Event()
-
-    def work() -> None:
-        try:
-            for item in items:
-                queue.put((item, None, False))
-                if stopped.is_set():
-                    return
-            queue.put((None, None, True))
-        except BaseException as error:  # whatever it is, the consumer must get it, or it would wait for ever
-            queue.put((None, error, True))
-
-    thread = threading.Thread(target=work, daemon=True)
-    thread.start()
-    try:
-        while True:
-            item, error, done = queue.get()
-            if error is not None:
-                raise error
-            if done:
-                return
-            yield item
-    finally:
-        stopped.set()
-        while thread.is_alive():  # empty the queue, or the thread would wait for room
-            while not queue.empty():
-                queue.get_nowait()
-            thread.join(0.01)
+def _balanced(targets: np.ndarray, draws: np.random.Generator) -> np.ndarray:
+    """As many positions of each class, together as many as rows or a few less. Of one class no row comes twice more
+    often than another."""
+    classes = np.unique(targets)
+    wanted = max(1, len(targets) // len(classes))
+    found = []
+    for name in classes:
+        rows = draws.permutation(np.flatnonzero(targets == name))
+        repeats, places = np.divmod(np.arange(wanted), len(rows))
+        found.append(rows[places] + repeats * len(targets))
+    return np.concatenate(found)

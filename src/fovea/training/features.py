@@ -29,11 +29,11 @@ from fovea.training import data, transforms
 from fovea.training import model as building
 from fovea.training.data import Rows
 from fovea.training.device import describe
+from fovea.training.forward import INFERENCE_BATCH, backbone_features
 
 if TYPE_CHECKING:
     from fovea.params.train import TrainParams
 
-INFERENCE_BATCH = 64  # fixed, because another size may change the last bit of a result
 KEY_BYTES = 16
 MOST_PENDING = 2**26  # bytes of features in memory that are not in the store yet
 MOST_SECONDS = 60.0   # until they are: what a kill can cost
@@ -73,21 +73,6 @@ def _padded(rows: Rows, positions: np.ndarray) -> Iterator[Tensor]:
     """
     full = math.ceil(len(positions) / INFERENCE_BATCH) * INFERENCE_BATCH
     yield from rows.in_order(INFERENCE_BATCH, np.pad(positions, (0, full - len(positions)), "edge"))
-
-
-@torch.no_grad()
-def backbone_features(model: nn.Module, head: nn.Module, inputs: Iterable[Tensor]) -> Iterator[Tensor]:
-    """What `head` gets for each batch of inputs, (b, f) float32, with `model` in eval mode."""
-    found: list[Tensor] = []
-    hook = head.register_forward_pre_hook(lambda _, arguments: found.append(arguments[0]))
-    model.eval()
-    try:
-        for batch in inputs:
-            with torch.autocast(batch.device.type, torch.bfloat16, enabled=batch.device.type == "cuda"):
-                model(batch)
-            yield found.pop().flatten(1).float()
-    finally:
-        hook.remove()
 
 
 def _width(head: nn.Module) -> int:

@@ -13,11 +13,14 @@ from torch import Tensor, nn
 
 from fovea.errors import UserError
 from fovea.store import store_folder
-from fovea.training.average import Average
 from fovea.training.checkpoint import Checkpoint
-from fovea.training.data import Batch, Rows, Timed, epoch_batches
+from fovea.training.ahead import Timed
+from fovea.training.average import Average
+from fovea.training.batch import Batch
+from fovea.training.data import Rows, epoch_batches
 from fovea.training.distributed import World
-from fovea.training.features import INFERENCE_BATCH, features
+from fovea.training.features import features
+from fovea.training.forward import INFERENCE_BATCH, logits
 from fovea.training.loss import Loss, decided, make_loss, probabilities
 from fovea.training.optimizer import make_optimizer
 from fovea.training.progress import Epoch, Progress, Steps, lower_is_better
@@ -132,7 +135,7 @@ class Trainer:
 
         def batches(positions: list[np.ndarray], epoch: int) -> Iterator[Batch]:
             for batch in positions:
-                chosen = torch.as_tensor(batch, device=targets.device)
+                chosen = torch.as_tensor(batch % len(targets), device=targets.device)
                 yield Batch(train[chosen], targets[chosen], targets[chosen], unmixed[chosen])
 
         alone = World()
@@ -187,7 +190,7 @@ class Trainer:
     def _run(self, phase: Phase) -> None:
         self._phase = phase
         at, p, schedule = self.at, self.params, phase.params.schedule
-        per_epoch = len(epoch_batches(self.train.targets, p, 0))
+        per_epoch = len(epoch_batches(self.train.targets, p, p.seed, 0))
         while at.epochs < phase.params.epochs and not (p.early_stopping and at.waited() >= p.early_stopping):
             first = at.epochs * per_epoch
             rates = [at.factor * learning_rate(phase.params, first + i, per_epoch) for i in range(per_epoch)]
@@ -209,7 +212,7 @@ class Trainer:
         """Train on the batches of the epoch that are left. Nothing is read back from a GPU but where `_settle` is."""
         at, device = self.at, self.train.device
         phase.module.train()
-        left = epoch_batches(self.train.targets, self.params, epoch)[at.batches :]
+        left = epoch_batches(self.train.targets, self.params, self.params.seed, epoch)[at.batches :]
         data = Timed(phase.batches([phase.world.part(batch) for batch in left], epoch))
         sums = torch.tensor([at.loss, at.right], device=device)
         bad = torch.full((), -1, device=device)  # first batch whose loss is not finite
@@ -275,10 +278,3 @@ class Trainer:
         chances = probabilities(self.params.loss.name, outputs.cpu()).numpy()
         scores = score(targets.cpu().numpy(), chances, decided(self.params.loss.name, chances))
         return {"val_loss": loss} | {f"val_{name}": value for name, value in scores.items()}
-
-
-@torch.no_grad()
-def logits(model: nn.Module, inputs: Iterable[Tensor]) -> Tensor:
-    """Logits (n, outputs) float32 of batches of inputs, in eval mode."""
-    model.eval()
-    return torch.cat([model(batch) for batch in inputs])

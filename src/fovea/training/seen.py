@@ -10,7 +10,8 @@ import numpy as np
 
 from fovea.cache.read import Cache
 from fovea.errors import UserError
-from fovea.training.transforms import apply_cpu, centred, draw, draw_keys
+from fovea.training.scaling import mean_pixel
+from fovea.training.transforms import Draws, apply_cpu, centred, draw, draw_keys, erase
 
 if TYPE_CHECKING:
     from fovea.params.train import TrainParams
@@ -60,12 +61,21 @@ def inputs_of(
     """Inputs made of stored rows (rows, size, size, 3), whose `keys` are those of `draw_keys`."""
     count, size = stored.shape[:2]
     crop = params.crop or size
-    centre = apply_cpu(stored, centred(size, crop, count), crop)
+    centre = _made(stored, centred(size, crop, count), params)
     if split != "train":
         return [Input(UNCHANGED[split], centre)]
     drawn = [draw(params.transforms, size, crop, params.seed, epoch, keys) for epoch in epochs]
-    full = [Input(f"epoch {epoch}", apply_cpu(stored, draws, crop)) for epoch, draws in zip(epochs, drawn, strict=True)]
+    full = [Input(f"epoch {epoch}", _made(stored, draws, params)) for epoch, draws in zip(epochs, drawn, strict=True)]
     return [Input("frozen phase", centre), *full] if params.frozen.epochs else full
+
+
+def _made(stored: np.ndarray, draws: Draws, params: "TrainParams") -> np.ndarray:
+    """Rows (n, size, size, 3) as (n, crop, crop, 3) uint8; erased is what `train.scaling` maps to 0."""
+    crop = params.crop or stored.shape[1]
+    made = np.stack([pixels.copy() for pixels in apply_cpu(stored, draws, crop)])
+    for pixels, box in zip(made, draws.erased, strict=True):
+        erase(pixels, box, mean_pixel(params.scaling))
+    return made
 
 
 def full_epochs(params: "TrainParams", most: int) -> list[int]:

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from fovea.errors import UserError
 from fovea.training.average import Average
-from fovea.training.data import Batch
+from fovea.training.batch import Batch
 from fovea.training.distributed import World
 from fovea.training.loss import Loss, predicted
 
