@@ -60,7 +60,8 @@ def moment(log: str) -> str:
 
 def trial(prepared: Project, folder: Path, rng: random.Random, seconds: float) -> tuple[Project, list[str]]:
     """Kill at least once, then run to the end; the moments of the kills."""
-    project, moments = copy(prepared, folder), []
+    project = copy(prepared, folder)
+    moments: list[str] = []
     while not moments or rng.random() < 0.5:
         process = start(project)
         end = time.monotonic() + rng.uniform(0, seconds)
@@ -98,8 +99,9 @@ def main() -> None:
             passed += good
             resumed.append(len(moments))
             if not good:
-                print(f"trial {trials}: {', '.join(moments)}: runs {found.runs}, {found.twice} points twice, outputs that "
-                      f"differ: {[key for key in found.outputs if found.outputs[key] != expected.outputs[key]]}")
+                differing = [key for key in found.outputs if found.outputs[key] != expected.outputs[key]]
+                print(f"trial {trials}: {', '.join(moments)}: runs {found.runs}, {found.twice} points twice, "
+                      f"other bytes in {differing}")
             shutil.rmtree(project.folder)
         print(f"{kills.total()} kills in {trials} trainings, {statistics.mean(resumed):.1f} each: {passed} of {trials} "
               "trainings ended as the unbroken one")

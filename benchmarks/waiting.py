@@ -26,8 +26,9 @@ from fovea.cache.read import Cache
 from fovea.params.section import load
 from fovea.params.train import TrainParams
 from fovea.training.data import epoch_batches, make_rows
-from fovea.training.loop import Steps, Trainer
+from fovea.training.loop import Trainer
 from fovea.training.model import build_model
+from fovea.training.progress import Steps
 
 BATCH = 64
 EPOCHS = 3

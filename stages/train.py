@@ -75,11 +75,12 @@ if params.weights != "none":
 model.to(device).to(memory_format=torch.channels_last)
 
 # What a checkpoint must agree on with the training that goes on from it
+libraries = {name: library_version(name) for name in ("torch", "torchvision", "timm")}
 origin = {
     "params": params.model_dump(mode="json"),
     "data": md5(Path("data/cache/index.parquet").read_bytes(), usedforsecurity=False).hexdigest(),
     "code": code_of_training(__file__),
-    "libraries": {name: library_version(name) for name in ("torch", "torchvision", "timm")},
+    "libraries": libraries,
     "device": device.type,
 }
 
@@ -160,7 +161,7 @@ with (open_checkpoint(origin, machine.checkpoint) if world.rank == 0 else nullco
                 "versions": {
                     "fovea": version("fovea"),
                     "python": platform.python_version(),
-                    **origin["libraries"],
+                    **libraries,
                 },
                 "machine": machine.model_dump(),
                 "checkpoint": checkpoint.folder.name,

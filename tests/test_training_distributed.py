@@ -6,14 +6,12 @@ import re
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
-import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -60,7 +58,7 @@ def in_two_processes(cache: Path, folder: Path, **changes: Any) -> tuple[list[di
     [
         {},
         {"average": 0.9, "gradient_clip": 1.0, "frozen__epochs": 1, "batch_size": 10},
-        {"mix__mixup": 0.4, "mix__cutmix": 0.4, "micro_batch": 2, "model": "squeezenet1_1", "loss__class_weights": "none"},
+        {"mix__mixup": 0.4, "mix__cutmix": 0.4, "micro_batch": 2, "model": "squeezenet1_1"},
     ],
     ids=["batch norm, class weights", "both phases, odd batches", "mixed images, parts of batches"],
 )

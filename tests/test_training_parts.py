@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from sklearn.metrics import balanced_accuracy_score, cohen_kappa_score, roc_auc_score
 
 from fovea.training.ahead import Timed, ahead
-from fovea.training.scaling import SCALINGS, Scaling, mean_pixel
 from fovea.training.progress import Progress
+from fovea.training.scaling import SCALINGS, Scaling, mean_pixel
 from fovea.training.schedule import learning_rate
 from fovea.training.scores import score
 from fovea.training.transforms import (

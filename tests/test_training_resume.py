@@ -18,6 +18,8 @@ from fovea.training.loop import Stopped, Trainer
 from tests.small import train_params
 from tests.trainings import trainer
 
+MODEL = "shufflenet_v2_x0_5"  # small, with batch norm
+
 SCHEDULES: list[dict[str, Any]] = [
     {"name": "constant"},
     {"name": "cosine", "warmup_epochs": 0.5, "final_lr": 0.0},
@@ -30,7 +32,8 @@ STATEFUL: dict[str, Any] = {
     "head__hidden": 6, "head__dropout": 0.4, "average": 0.9, "gradient_clip": 1.0, "micro_batch": 4,
     "mix__mixup": 0.4, "mix__cutmix": 0.4, "early_stopping": 3, "frozen__epochs": 2,
     "transforms__erasing": 0.5, "sampling": "balanced", "loss__class_weights": "none",
-    "full__schedule": SCHEDULES[4], "full__optimizer": {"name": "sgd", "momentum": 0.9, "nesterov": True, "weight_decay": 0.01},
+    "full__schedule": SCHEDULES[4],
+    "full__optimizer": {"name": "sgd", "momentum": 0.9, "nesterov": True, "weight_decay": 0.01},
 }  # fmt: skip
 
 
@@ -71,7 +74,7 @@ def same(one: Trainer, two: Trainer) -> None:
 @pytest.mark.parametrize("phase", ["frozen", "full"])
 def test_stopped_anywhere_it_ends_as_if_it_was_not(cache: Cache, tmp_path: Path, schedule: Any, phase: str) -> None:
     changes = {"frozen__epochs": 0, "full__epochs": 0, f"{phase}__epochs": 3, f"{phase}__schedule": schedule}
-    params = train_params(log_every=1, transforms__erasing=0, **changes)
+    params = train_params(model=MODEL, log_every=1, transforms__erasing=0, **changes)
     unbroken = trainer(cache, params)
     unbroken.run()
     broken, stops = in_pieces(cache, params, tmp_path, [1, 3, 2])
@@ -80,7 +83,7 @@ def test_stopped_anywhere_it_ends_as_if_it_was_not(cache: Cache, tmp_path: Path,
 
 
 def test_with_every_option_that_has_a_state_it_ends_as_if_it_was_not(cache: Cache, tmp_path: Path) -> None:
-    params = train_params(log_every=1, full__epochs=4, **STATEFUL)
+    params = train_params(model=MODEL, log_every=1, full__epochs=4, **STATEFUL)
     unbroken = trainer(cache, params)
     unbroken.run()
     broken, stops = in_pieces(cache, params, tmp_path, [2, 1, 4, 3, 5, 1])
@@ -89,7 +92,7 @@ def test_with_every_option_that_has_a_state_it_ends_as_if_it_was_not(cache: Cach
 
 
 def test_a_finished_training_begun_again_trains_nothing(cache: Cache, tmp_path: Path) -> None:
-    params = train_params(full__epochs=2)
+    params = train_params(model=MODEL, full__epochs=2)
     first, _ = in_pieces(cache, params, tmp_path, [])
     again, stops = in_pieces(cache, params, tmp_path, [1])
     assert stops == 0
@@ -104,6 +107,8 @@ from fovea.training.checkpoint import Checkpoint
 from tests.small import train_params
 from tests.trainings import trainer
 
+MODEL = "shufflenet_v2_x0_5"  # small, with batch norm
+
 cache, folder, label, count = Cache(sys.argv[1]), Path(sys.argv[2]), sys.argv[3], int(sys.argv[4])
 
 def track(items, name, total):
@@ -113,7 +118,7 @@ def track(items, name, total):
         yield item
 
 checkpoint = Checkpoint(folder, seconds=0)
-training = trainer(cache, train_params(full__epochs=3, average=0.9), track=track, checkpoint=checkpoint)
+training = trainer(cache, train_params(model="shufflenet_v2_x0_5", full__epochs=3, average=0.9), track=track, checkpoint=checkpoint)
 if saved := checkpoint.read():
     training.restore(saved)
 training.run()
@@ -122,7 +127,7 @@ training.run()
 
 def test_killed_three_times_it_ends_as_if_it_was_not(cache: Cache, tmp_path: Path) -> None:
     """In the middle of an epoch, at its first batch, and in validation."""
-    unbroken = trainer(cache, train_params(full__epochs=3, average=0.9))
+    unbroken = trainer(cache, train_params(model=MODEL, full__epochs=3, average=0.9))
     unbroken.run()
     folder = tmp_path / "checkpoint"
     for label, count in [("full epoch 1", 2), ("full epoch 2", 0), ("validation", 0)]:
@@ -130,7 +135,7 @@ def test_killed_three_times_it_ends_as_if_it_was_not(cache: Cache, tmp_path: Pat
         killed = subprocess.run(command, capture_output=True, text=True)
         assert killed.returncode == -9, killed.stderr
     checkpoint = Checkpoint(folder, seconds=math.inf)
-    last = trainer(cache, train_params(full__epochs=3, average=0.9), checkpoint=checkpoint)
+    last = trainer(cache, train_params(model=MODEL, full__epochs=3, average=0.9), checkpoint=checkpoint)
     saved = checkpoint.read()
     assert saved is not None
     assert saved["progress"]["step"] > 0
@@ -142,9 +147,10 @@ def test_killed_three_times_it_ends_as_if_it_was_not(cache: Cache, tmp_path: Pat
 def test_a_loss_that_is_not_finite_names_step_and_rate_and_keeps_the_checkpoint(cache: Cache, tmp_path: Path) -> None:
     checkpoint = Checkpoint(tmp_path, seconds=0)
     sgd = {"name": "sgd", "momentum": 0.9, "nesterov": False, "weight_decay": 0.0}
-    params = train_params(full__epochs=3, full__lr=1e18, full__optimizer=sgd, full__schedule={"name": "constant"})
+    params = train_params(model=MODEL, full__epochs=3, full__lr=1e18, full__optimizer=sgd, full__schedule={"name": "constant"})
     broken = trainer(cache, params, checkpoint=checkpoint)
-    with pytest.raises(UserError, match=r"train\.full\.lr: the loss is not finite at step \d+ \(epoch 1, learning rate 1e\+18\)"):
+    said = r"train\.full\.lr: the loss is not finite at step \d+ \(epoch 1, learning rate 1e\+18\)"
+    with pytest.raises(UserError, match=said):
         broken.run()
     saved = checkpoint.read()
     assert saved is None or all(torch.isfinite(value).all() for value in saved["model"].values())

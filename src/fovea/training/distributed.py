@@ -9,8 +9,7 @@ import shlex
 import shutil
 import sys
 from collections.abc import Callable
-from contextlib import nullcontext
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from pathlib import Path
 from typing import Any, NoReturn
@@ -130,7 +129,7 @@ class _Sum(torch.autograd.Function):
         return total
 
 
-def _batch_norm(layer: nn.BatchNorm2d, inputs: Tensor) -> Tensor:
+def _batch_norm(layer: nn.BatchNorm1d | nn.BatchNorm2d, inputs: Tensor) -> Tensor:
     """`layer` in training with mean and variance of the images of all processes, inputs (n, c, ...)."""
     if not layer.training:
         return F.batch_norm(
@@ -144,9 +143,9 @@ def _batch_norm(layer: nn.BatchNorm2d, inputs: Tensor) -> Tensor:
     centred = inputs - mean.view(shape)
     variance = _Sum.apply(centred.square().sum(others)) / total[-1]
     with torch.no_grad():
-        assert layer.running_mean is not None and layer.running_var is not None and layer.num_batches_tracked is not None
-        layer.num_batches_tracked += 1
-        layer.running_mean.lerp_(mean, layer.momentum or 0.0)
-        layer.running_var.lerp_(variance * total[-1] / (total[-1] - 1), layer.momentum or 0.0)
+        buffers: Any = layer
+        buffers.num_batches_tracked += 1
+        buffers.running_mean.lerp_(mean, layer.momentum)
+        buffers.running_var.lerp_(variance * total[-1] / (total[-1] - 1), layer.momentum)
     scale = layer.weight * torch.rsqrt(variance + layer.eps)
     return torch.addcmul(layer.bias.view(shape), centred, scale.view(shape))

@@ -5,7 +5,8 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import nullcontext
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, NoReturn
+from functools import partial
+from typing import TYPE_CHECKING, Any, NoReturn, cast
 
 import numpy as np
 import torch
@@ -13,10 +14,10 @@ from torch import Tensor, nn
 
 from fovea.errors import UserError
 from fovea.store import store_folder
-from fovea.training.checkpoint import Checkpoint
 from fovea.training.ahead import Timed
 from fovea.training.average import Average
 from fovea.training.batch import Batch
+from fovea.training.checkpoint import Checkpoint
 from fovea.training.data import Rows, epoch_batches
 from fovea.training.distributed import World
 from fovea.training.features import features
@@ -39,7 +40,7 @@ Batches = Callable[[list[np.ndarray], int], Iterable[Batch]]
 Track = Callable[[Iterable[Any], str, int], Iterator[Any]]
 
 
-class Stopped(Exception):
+class Stopped(Exception):  # noqa: N818  # no error
     """Training was asked to stop, and has written its checkpoint."""
 
 
@@ -125,11 +126,8 @@ class Trainer:
     def _frozen_phase(self) -> Phase:
         """The backbone in eval mode sees each stored row once; the head trains on its features, in every process."""
         self._begin("frozen")
-        train, val = (
-            self.world.first_alone(lambda rows=rows, label=label: self._features(rows, label)) if rows else None
-            for rows, label in ((self.train, "features"), (self.val, "features of val"))
-        )
-        assert train is not None
+        train = self.world.first_alone(partial(self._features, self.train, "features"))
+        val = self.world.first_alone(partial(self._features, self.val, "features of val")) if self.val else None
         targets = self.train.targets
         unmixed = torch.ones(len(targets), device=targets.device)
 
@@ -139,7 +137,7 @@ class Trainer:
                 yield Batch(train[chosen], targets[chosen], targets[chosen], unmixed[chosen])
 
         alone = World()
-        step = self._step(self.params.frozen, self.head, self.head, mixed=False, world=alone)
+        step = self._step(self.params.frozen, self.head, self.head, False, alone)
         return Phase(self.params.frozen, self.head, step, batches, lambda: self.head(val), alone)
 
     def _features(self, rows: Rows, label: str) -> Tensor:
@@ -149,8 +147,9 @@ class Trainer:
         self._begin("full")
         forward = self.world.wrap(self.model)
         mixed = bool(self.params.mix.mixup or self.params.mix.cutmix)
-        step = self._step(self.params.full, self.model, torch.compile(forward) if self.compile else forward, mixed=mixed,
-                          world=self.world)
+        if self.compile:
+            forward = cast(nn.Module, torch.compile(forward))
+        step = self._step(self.params.full, self.model, forward, mixed, self.world)
 
         def batches(positions: list[np.ndarray], epoch: int) -> Iterable[Batch]:
             return self.train.batches(positions, self.params, epoch)
@@ -249,8 +248,9 @@ class Trainer:
 
     def _diverged(self, step: int, rate: float) -> NoReturn:
         kept = "; the checkpoint before it is kept" if self.checkpoint and self.checkpoint.exists() else ""
-        raise UserError(f"train.{self.at.phase}.lr: the loss is not finite at step {step} (epoch "
-                        f"{len(self.at.history) + 1}, learning rate {rate:g}); lower it, or set train.gradient_clip{kept}")
+        where = f"step {step} (epoch {len(self.at.history) + 1}, learning rate {rate:g})"
+        raise UserError(f"train.{self.at.phase}.lr: the loss is not finite at {where}; lower it, or set "
+                        f"train.gradient_clip{kept}")
 
     def _write(self) -> None:
         """Write the checkpoint, unless a weight is not finite: the next loss will not be either."""

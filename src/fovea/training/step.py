@@ -54,8 +54,8 @@ class Step:
 
     def _halve(self, images: float) -> None:
         if images < 4 or self.world.size > 1:  # of several processes one alone can't begin again
-            raise UserError(f"train.batch_size: the memory of the GPU does not suffice for {images:.0f} images at once; "
-                            "set train.micro_batch lower, or a smaller augment.image_size or model")
+            raise UserError(f"train.micro_batch: {images:.0f} images at once are too many for the memory of the GPU; "
+                            "set it lower, or take a smaller augment.image_size or model")
         self.images = int(images) // 2
         print(f"train: out of GPU memory with {images:.0f} images at once; goes on with {self.images}, whose gradients "
               f"add up to the same batch. train.micro_batch: {self.images} avoids the attempt", file=sys.stderr)
