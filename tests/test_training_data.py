@@ -159,7 +159,7 @@ def test_what_autograd_keeps_of_a_batch_is_not_overwritten(cache: Cache) -> None
     expected, loss = batch.inputs.sum().item(), (batch.inputs * weight).sum()
     del batch
     list(stream)
-    loss.backward()  # type: ignore[no-untyped-call]
+    loss.backward()
     assert weight.grad is not None and weight.grad.item() == pytest.approx(expected)
 
 
