@@ -25,6 +25,7 @@ import torch
 from fovea.cache.read import Cache
 from fovea.params.section import load
 from fovea.params.train import TrainParams
+from fovea.store import store_folder
 from fovea.training.data import make_rows
 from fovea.training.loop import Steps, Trainer
 from fovea.training.model import build_model
@@ -63,7 +64,7 @@ def waits(cache: Cache, params: TrainParams) -> tuple[list[float], float]:
         shares.append(data_wait)
 
     start = time.perf_counter()
-    Trainer(model, head, rows, None, 5, params, silent, on_epoch).run()
+    Trainer(model, head, rows, None, 5, params, silent, on_epoch, store_folder("features")).run()
     return shares, (time.perf_counter() - start) / EPOCHS / (len(cache) // BATCH)
 
 

@@ -24,6 +24,7 @@ from fovea.params.machine import MachineParams
 from fovea.params.section import load, read_sections
 from fovea.params.train import TrainParams
 from fovea.progress import track
+from fovea.store import store_folder
 from fovea.tracking import runs
 from fovea.training.data import make_rows
 from fovea.training.device import choose_device, describe
@@ -88,7 +89,8 @@ def on_epoch(row: dict[str, Any], steps: list[dict[str, Any]], data_wait: float)
 
 with run:
     start = time.monotonic()
-    trainer = Trainer(model, head, train, val, len(classes), params, partial(track, unit="batches"), on_epoch)
+    tracked = partial(track, unit="batches")
+    trainer = Trainer(model, head, train, val, len(classes), params, tracked, on_epoch, store_folder("features"))
     trainer.run()
     seconds = time.monotonic() - start
 

@@ -12,14 +12,21 @@ import torch
 from fovea.cache.read import Cache
 from fovea.errors import UserError
 from fovea.params.train import TrainParams
+from fovea.store import store_folder
 from fovea.training.data import make_rows
-from fovea.training.loop import Trainer, backbone_features, better, logits
+from fovea.training.features import backbone_features
+from fovea.training.loop import Trainer, better, logits
 from fovea.training.loss import outputs_of
 from fovea.training.model import build_model
 from tests.small import train_params, write_cache
 
 REFERENCE = Path(__file__).parent / "reference/losses.json"
 CPU = torch.device("cpu")
+
+
+@pytest.fixture(autouse=True)
+def _own_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DVC_ROOT", str(tmp_path))
 
 
 def silent(items: Iterable[Any], label: str, total: int) -> Iterator[Any]:
@@ -36,7 +43,9 @@ def trainer(cache: Cache, params: TrainParams, with_val: bool = True) -> Trainer
         make_rows(cache, (cache.index["split"] == part).to_numpy(), params.crop, params.scaling, CPU)
         for part in ("train", "val")
     )
-    return Trainer(model, head, train, val if with_val else None, classes, params, silent, lambda *epoch: None)
+    val = val if with_val else None
+    store = store_folder("features")
+    return Trainer(model, head, train, val, classes, params, silent, lambda *epoch: None, store)
 
 
 def run(cache: Cache, **changes: Any) -> Trainer:
@@ -123,7 +132,7 @@ def test_the_frozen_phase_trains_the_head_alone(cache: Cache) -> None:
 def test_features_give_the_logits_of_the_whole_model(cache: Cache) -> None:
     trained = trainer(cache, train_params(head__hidden=5, model="vgg11"))
     inputs = list(trained.train.in_order(8))
-    features = backbone_features(trained.model, trained.head, inputs)
+    features = torch.cat(list(backbone_features(trained.model, trained.head, inputs)))
     torch.testing.assert_close(trained.head(features), logits(trained.model, inputs))
 
 

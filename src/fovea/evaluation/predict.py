@@ -11,7 +11,8 @@ from torch import nn
 
 from fovea.cache.read import Cache
 from fovea.training.data import make_rows
-from fovea.training.loop import INFERENCE_BATCH, logits
+from fovea.training.features import INFERENCE_BATCH
+from fovea.training.loop import logits
 from fovea.training.loss import probabilities
 
 

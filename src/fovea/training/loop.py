@@ -4,6 +4,8 @@ import math
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -11,6 +13,7 @@ from torch import Tensor, nn
 
 from fovea.errors import UserError
 from fovea.training.data import Rows, Timed, shuffled_batches
+from fovea.training.features import INFERENCE_BATCH, features
 from fovea.training.loss import Loss, balanced_weights, make_loss, probabilities
 from fovea.training.schedule import Plateau, learning_rate
 from fovea.training.scores import score
@@ -18,7 +21,6 @@ from fovea.training.scores import score
 if TYPE_CHECKING:
     from fovea.params.train import PhaseParams, TrainParams
 
-INFERENCE_BATCH = 64  # fixed, because another size may change the last bit of a result
 HISTORY = (
     "epoch", "phase", "samples", "lr", "train_loss", "train_accuracy",
     "val_loss", "val_accuracy", "val_balanced_accuracy", "val_auroc", "val_kappa",
@@ -35,7 +37,8 @@ class Trainer:
 
     `val` is None without validation rows: then the last epoch is kept. `track(items, label, total)` shows progress,
     `on_epoch` gets each row of `history`, the rows of `steps` of that epoch, and the share of the epoch's training time
-    in which the model waited for data. No timing is in `history`, which is the same for the same inputs.
+    in which the model waited for data. No timing is in `history`, which is the same for the same inputs. `store` is the
+    folder that keeps features of the frozen phase.
     """
 
     model: nn.Module
@@ -46,6 +49,7 @@ class Trainer:
     params: "TrainParams"
     track: Track
     on_epoch: Callable[[Epoch, Steps, float], None]
+    store: Path
     history: list[Epoch] = field(default_factory=list)
     steps: Steps = field(default_factory=list)
     best: Epoch = field(default_factory=dict)
@@ -69,16 +73,14 @@ class Trainer:
 
     def _frozen_phase(self) -> None:
         """The backbone in eval mode sees each stored row once; the head trains on its features."""
-        features = backbone_features(self.model, self.head, self.track(*self._in_order(self.train, "features")))
-        targets = self.train.targets
-        val = None
-        if self.val:
-            val = backbone_features(self.model, self.head, self.track(*self._in_order(self.val, "features of val")))
+        known = partial(features, self.model, self.head, params=self.params, store=self.store, track=self.track)
+        targets, inputs = self.train.targets, known(self.train, label="features")
+        val = known(self.val, label="features of val") if self.val else None
 
         def batches(epoch: int) -> Iterator[tuple[Tensor, Tensor]]:
             for batch in shuffled_batches(len(targets), self.params.batch_size, self.params.seed, epoch):
                 chosen = torch.as_tensor(batch, device=targets.device)
-                yield features[chosen], targets[chosen]
+                yield inputs[chosen], targets[chosen]
 
         self._phase("frozen", self.params.frozen, self.head, batches, lambda: self.head(val))
 
@@ -212,15 +214,3 @@ def logits(model: nn.Module, inputs: Iterable[Tensor]) -> Tensor:
     """Logits (n, outputs) float32 of batches of inputs, in eval mode."""
     model.eval()
     return torch.cat([model(batch) for batch in inputs])
-
-
-@torch.no_grad()
-def backbone_features(model: nn.Module, head: nn.Module, inputs: Iterable[Tensor]) -> Tensor:
-    """What the head gets (n, features) float32, for batches of inputs, the model in eval mode."""
-    found: list[Tensor] = []
-    hook = head.register_forward_pre_hook(lambda _, arguments: found.append(arguments[0].flatten(1)))
-    try:
-        logits(model, inputs)
-    finally:
-        hook.remove()
-    return torch.cat(found)
