@@ -1,5 +1,6 @@
 """Features of the frozen phase: what is kept, what is used again, and that nobody can tell from the result."""
 
+import io
 import os
 import resource
 import signal
@@ -20,10 +21,10 @@ from fovea.prune.needs import Revision, Stage
 from fovea.prune.others import find_features
 from fovea.training import features as module
 from fovea.training.data import Rows, make_rows, shuffled_batches
-from fovea.training.features import CODE, INFERENCE_BATCH, features
+from fovea.training.features import CODE, INFERENCE_BATCH, backbone_features, features
 from fovea.training.loop import make_optimizer
 from fovea.training.model import build_model
-from tests.faults import PROCESSES, wait_for_text
+from tests.faults import PROCESSES, wait_for
 from tests.small import train_params, write_cache
 from tests.test_training_loop import silent, trainer
 
@@ -107,12 +108,8 @@ def test_frozen_epochs_on_features_have_the_losses_of_naive_ones(cache: Cache) -
 
 def test_features_of_a_row_are_those_of_its_own_forward_pass(images: Cache, expected: Tensor) -> None:
     asked = Asked(images, Path())
-    asked.model.eval()
-    asked.head.register_forward_pre_hook(lambda _, arguments: found.append(arguments[0]))
-    found: list[Tensor] = []
-    for inputs in asked.rows().in_order(1):
-        asked.model(inputs)
-    torch.testing.assert_close(torch.cat(found), expected)
+    alone = backbone_features(asked.model, asked.head, asked.rows(slice(8)).in_order(1))
+    torch.testing.assert_close(torch.cat(list(alone)), expected[:8])
 
 
 def test_another_head_and_loss_compute_nothing(cache: Cache) -> None:
@@ -286,50 +283,41 @@ def _together(images: Cache, store: Path, calls: Path) -> None:
         with calls.open("a") as file:
             file.write(".")
         if asked.calls == 1:
-            others = (path for path in iter(lambda: _other_log(output), None))
-            wait_for_text("waiting for another process", next(others))
+            wait_for(lambda: any("waiting for" in path.read_text() for path in output.parent.glob("*.log")))
 
     asked.model.register_forward_hook(mark)
     asked()
 
 
-def _other_log(own: Path) -> Path | None:
-    return next((path for path in own.parent.glob("*.log") if path != own), None)
-
-
-def test_a_full_disk_is_a_warning_and_what_is_kept_is_read(images: Cache, tmp_path: Path, expected: Tensor) -> None:
-    Asked(images, tmp_path / "store")(slice(64))
-    process = PROCESSES.Process(target=_full_disk, args=(images, tmp_path))
+@pytest.mark.parametrize("most", [0, 50_000], ids=["no lock", "no rows"])
+def test_a_full_disk_is_a_warning_and_what_is_kept_is_read(
+    images: Cache, tmp_path: Path, expected: Tensor, most: int
+) -> None:
+    """`most` are the bytes that any one file may have."""
+    Asked(images, tmp_path / "store")(slice(20))
+    process = PROCESSES.Process(target=_full_disk, args=(images, tmp_path, most))
     process.start()
     process.join()
     assert process.exitcode == 0
-    assert (tmp_path / "calls").read_text() == "2"
     assert torch.equal(torch.load(tmp_path / "found.pt"), expected)
-    warnings = (tmp_path / "log").read_text()
+    calls, warnings = (tmp_path / "log").read_text().split("\n", 1)
+    assert calls == "3"
     assert warnings.count("warning: the features of the frozen phase are not kept for other runs: ") == 1
     assert "File too large" in warnings
     assert len(kept_files(tmp_path / "store")) == 1
 
 
-def _full_disk(images: Cache, folder: Path) -> None:
+def _full_disk(images: Cache, folder: Path, most: int) -> None:
     torch.set_num_threads(1)
-    module.MOST_SECONDS = 0
-    sys.stderr = (folder / "log").open("w", buffering=1)
-    hard = resource.getrlimit(resource.RLIMIT_FSIZE)[1]
-    resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, hard))
+    sys.stderr = io.StringIO()
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    module.MOST_PENDING = 64 * 2048  # bytes: each batch is written
     asked = Asked(images, folder / "store")
+    resource.setrlimit(resource.RLIMIT_FSIZE, (most, hard))
     found = asked()
-    resource.setrlimit(resource.RLIMIT_FSIZE, (hard, hard))
-    (folder / "calls").write_text(str(asked.calls))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    (folder / "log").write_text(f"{asked.calls}\n{sys.stderr.getvalue()}")
     torch.save(found, folder / "found.pt")
-
-
-def test_a_store_that_is_no_folder_is_a_warning(
-    images: Cache, tmp_path: Path, expected: Tensor, capsys: pytest.CaptureFixture[str]
-) -> None:
-    (tmp_path / "store").write_text("")
-    assert torch.equal(Asked(images, tmp_path / "store/features")(), expected)
-    assert "not kept" in capsys.readouterr().err
 
 
 def test_prune_keeps_the_features_that_a_revision_would_use(images: Cache, tmp_path: Path) -> None:
