@@ -85,7 +85,7 @@ def pixel_keys(rows: Rows) -> np.ndarray:
 
     def digests(start: int) -> list[bytes]:
         pixels = rows.cache.take(rows.rows[start : start + INFERENCE_BATCH])
-        return [blake2b(row, digest_size=KEY_BYTES).digest() for row in pixels.reshape(len(pixels), -1)]
+        return [blake2b(row.data, digest_size=KEY_BYTES).digest() for row in pixels.reshape(len(pixels), -1)]
 
     with ThreadPoolExecutor() as pool:
         parts = pool.map(digests, range(0, len(rows), INFERENCE_BATCH))
@@ -198,4 +198,4 @@ class Kept:
 def checksums(records: np.ndarray) -> np.ndarray:
     """CRC-32 of all of each record but its last field, uint32 (n,)."""
     raw = records.view(np.uint8).reshape(len(records), records.itemsize)
-    return np.array([zlib.crc32(row[:-4]) for row in raw], np.uint32)
+    return np.array([zlib.crc32(row[:-4].data) for row in raw], np.uint32)
