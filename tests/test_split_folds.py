@@ -1,6 +1,7 @@
 """Laws of `split.folds`: every image once, whole groups, even classes; without folds the split from before."""
 
 from hashlib import blake2b
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -15,7 +16,7 @@ from tests.test_split import CLASS_SIZES, GROUPED, LAW, labels_of_sizes, manifes
 FOLDS = st.integers(2, 5)
 
 
-def fold_of(manifest: pd.DataFrame, folds: int, part: str = "test", **params: float) -> np.ndarray:
+def fold_of(manifest: pd.DataFrame, folds: int, part: str = "test", **params: Any) -> np.ndarray:
     """(n,) the fold whose `part` each image is in, -1 if in none; fails for an image that is in several."""
     fold = np.full(len(manifest), -1)
     for number in range(folds):
