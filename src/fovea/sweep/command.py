@@ -48,9 +48,9 @@ def parent_values(summary: pd.DataFrame, pooled: dict[str, Any]) -> dict[str, fl
 
 def _lines(name: str, count: int, summary: pd.DataFrame, pooled: dict[str, Any]) -> list[str]:
     """What the sweep found, for the terminal."""
-    lines = [f"{name}: {count} experiments", f"{'':<32}{'mean':>8}{'std':>8}{'min':>8}{'max':>8}{'n':>4}"]
-    for row in summary.set_index("metric").itertuples():
-        if str(row.Index).removeprefix("test/") in PRINTED:
-            lines.append(f"{row.Index:<32}{row.mean:8.3f}{row.std:8.3f}{row.min:8.3f}{row.max:8.3f}{row.n:4d}")
-    lines += [f"{f'out of fold: {key}':<32}{pooled[key]:8.3f}" for key in PRINTED if pooled[key] is not None]
+    lines = [f"{name}: {count} experiments", f"{'':<40}{'mean':>8}{'std':>8}{'min':>8}{'max':>8}{'n':>4}"]
+    for metric, *figures, n in summary.itertuples(index=False):
+        if metric.partition("/")[2] in PRINTED:
+            lines.append(f"{metric:<40}" + "".join(f"{figure:8.3f}" for figure in figures) + f"{n:4d}")
+    lines += [f"{f'out of fold/{key}':<40}{pooled[key]:8.3f}" for key in PRINTED if pooled[key] is not None]
     return [*lines, f"{SWEEPS / name}: runs.csv, summary.csv, out_of_fold.csv, figures"]

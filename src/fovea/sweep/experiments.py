@@ -38,7 +38,7 @@ class Experiment:
 
 
 def plan(name: str, seeds: int, folds: int, settings: list[str]) -> list[Experiment]:
-    """An experiment for each seed and fold, seed by seed. Raises UserError for settings that params.yaml cannot have."""
+    """An experiment for each seed and fold, seed by seed. Raises UserError for settings that are not possible."""
     if not re.fullmatch(r"[A-Za-z0-9][\w-]*", name, re.ASCII):
         raise UserError(f"sweep: the name {name!r} must be of letters, digits, - and _")
     if folds == 1:
@@ -125,7 +125,9 @@ def _command(root: Path, experiment: Experiment) -> list[str]:
     for setting in experiment.settings:
         command += ["--set-param", setting]
     images = Path("data/raw") / experiment.params["dataset"]["name"]
-    return [*command, "--copy-paths", str(images)] if (root / images).exists() and not _tracked(root, images) else command
+    if (root / images).exists() and not _tracked(root, images):
+        command += ["--copy-paths", str(images)]  # costs a copy of all images for each experiment
+    return command
 
 
 def _tracked(root: Path, folder: Path) -> bool:
