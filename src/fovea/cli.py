@@ -135,6 +135,29 @@ def figures(
         print(path)
 
 
+@app.command()
+def sweep(
+    name: Annotated[str, typer.Argument(help="Name of the sweep; its experiments are <name>-s<seed>-f<fold>.")],
+    seeds: Annotated[int, typer.Option(min=1, help="Trainings of each fold, with train.seed from 0.")] = 3,
+    folds: Annotated[int, typer.Option(min=0, help="Folds of the cross-validation; 0: the split as it is.")] = 5,
+    settings: Annotated[list[str] | None, typer.Option("-S", help="key=value of params.yaml for all of them.")] = None,
+) -> None:
+    """Train with several seeds and folds, as experiments of DVC, and gather their figures. Goes on where it stopped."""
+    from fovea.sweep.command import sweep as run
+
+    run(name, seeds, folds, settings or [])
+
+
+@app.command()
+def lr_find(
+    out: Annotated[Path, typer.Option(help="Folder for lr_find.csv and lr_find.png.")] = Path("reports"),
+) -> None:
+    """Try learning rates from 1e-7 to 10 on the full phase, and draw the loss at each. Keeps no model."""
+    from fovea.lr_curve import find
+
+    print("\n".join(find(out)))
+
+
 @cache.command()
 def show(
     image: Annotated[str, typer.Option(help="Address of the image in the manifest, or the end of it.")],

@@ -7,9 +7,6 @@ images that each class must give.
 """
 
 from collections.abc import Sequence
-from fractions import Fraction
-from hashlib import blake2b
-from itertools import combinations
 from typing import Any
 
 import numpy as np
@@ -17,6 +14,7 @@ import pandas as pd
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
+from fovea.draw import draw, draw_folds
 from fovea.errors import UserError
 from fovea.params.split import SplitParams
 
@@ -24,8 +22,6 @@ PARTS = ("train", "val", "test")
 CONFLICT, AGAIN, LEAK = (  # why an image is dropped
     "copy with another label", "copy with the same label", "copy of an image of another given part"
 )
-# Units on either side of the boundary that the repair considers alone and in pairs: 40,000 exchanges a step, 10 ms.
-SINGLES, PAIRS = 80, 16
 
 
 def split_images(manifest: pd.DataFrame, copies: np.ndarray, params: SplitParams) -> pd.DataFrame:
@@ -34,26 +30,51 @@ def split_images(manifest: pd.DataFrame, copies: np.ndarray, params: SplitParams
 
     `copies` (n,) names the group of images that show one picture, None where there is none. A given test or val part
     stays as it is, even where groups straddle it; of copies across it, `params.leaks` decides. What is not given is
-    drawn from the rest. Raises UserError if a class cannot have an image in train and in each part that is drawn.
+    drawn from the rest. With `params.folds` the test part, or validation beside a given test part, is that fold of it.
+    Raises UserError if a class cannot have an image in train and in each part that is drawn.
     """
     part = given_parts(manifest)
     reasons = dropped(manifest, copies, part, params)
     part[reasons != None] = None  # noqa: E711  # element by element
     units = np.full(len(manifest), None, dtype=object)
     units[part == "train"] = unit_of(manifest[part == "train"], copies[part == "train"])
-    wanted = {"test": params.test, "val": params.val}
-    drawn = [name for name, share in wanted.items() if share and not (part == name).any()]
-    _require_enough_units(manifest, units, part, drawn)
-    for position, name in enumerate(drawn):
-        pool = np.flatnonzero(part == "train")
-        chosen = draw(units[pool], manifest["target"].to_numpy()[pool], len(manifest.attrs["classes"]),
-                      wanted[name], f"{params.seed}:{name}", keep=len(drawn) - position)
-        part[pool[chosen]] = name
-    _require_all_classes(manifest, part, ["train", *drawn])
+    fold = [_set_fold_aside(manifest, units, part, params)] if params.folds else []
+    drawn = _draw_parts(manifest, units, part, params)
+    _require_all_classes(manifest, part, ["train", *fold, *drawn])
     split = manifest[["image"]].assign(split=pd.Series(part, index=manifest.index, dtype="str"),
                                        reason=pd.Series(reasons, index=manifest.index, dtype="str"))
     split.attrs = manifest.attrs
     return split
+
+
+def _set_fold_aside(manifest: pd.DataFrame, units: np.ndarray, part: np.ndarray, params: SplitParams) -> str:
+    """Set the images of fold `params.fold` in `part`: "test", or "val" where a test part is given. Returns which."""
+    name = "val" if (part == "test").any() else "test"
+    if (part == name).any():
+        raise UserError("split.folds: must be 0, because the set gives its test part and its validation part; or set "
+                        "val: null in dataset.splits")
+    _require_enough_units(manifest, units, part, params.folds, f"too few for {params.folds} folds",
+                          ", or lower split.folds")
+    pool = np.flatnonzero(part == "train")
+    fold = draw_folds(units[pool], manifest["target"].to_numpy()[pool], len(manifest.attrs["classes"]),
+                      params.folds, f"{params.seed}:folds")
+    part[pool[fold == params.fold]] = name
+    return name
+
+
+def _draw_parts(manifest: pd.DataFrame, units: np.ndarray, part: np.ndarray, params: SplitParams) -> list[str]:
+    """Set the images of the test and validation parts in `part`, as far as it has none yet. Returns which are drawn."""
+    targets, classes = manifest["target"].to_numpy(), len(manifest.attrs["classes"])
+    wanted = {"test": params.test, "val": params.val}
+    drawn = [name for name, share in wanted.items() if share and not (part == name).any()]
+    _require_enough_units(manifest, units, part, 1 + len(drawn), f"too few to draw {', '.join(['train', *drawn])}",
+                          ", or set split.val: 0" if "val" in drawn else "")
+    for position, name in enumerate(drawn):
+        pool = np.flatnonzero(part == "train")
+        chosen = draw(units[pool], targets[pool], classes,
+                      wanted[name], f"{params.seed}:{name}", keep=len(drawn) - position)
+        part[pool[chosen]] = name
+    return drawn
 
 
 def summarise(manifest: pd.DataFrame, split: pd.DataFrame) -> dict[str, Any]:
@@ -110,117 +131,26 @@ def unit_of(manifest: pd.DataFrame, copies: np.ndarray) -> np.ndarray:
     return owner.groupby(component).transform("min").to_numpy()
 
 
-def draw(
-    units: np.ndarray, targets: np.ndarray, classes: int, share: float, purpose: str, keep: int
-) -> np.ndarray:
-    """(n,) bool: images of whole `units` (n,) that make up `share` of each class of `targets` (n,), rounded half up.
-
-    A class gives at least one image and keeps at least `keep` units. Units are taken in the order of their hash while
-    no class exceeds its number. Whole units cannot always hit every number: then up to two on each side are exchanged
-    as long as the sum over classes of deviation^2 / number falls.
-    """
-    codes, names = pd.factorize(units)
-    order = np.argsort(np.array([_rank(purpose, name) for name in names], dtype=np.uint64))
-    counts = np.zeros((len(names), classes), dtype=np.int64)
-    np.add.at(counts, (codes, targets), 1)
-    wanted = np.array([_number(int(total), share, keep) for total in counts.sum(axis=0)])
-    contents, kinds = np.unique(counts[order], axis=0, return_inverse=True)  # units alike in content are one kind
-    kinds = kinds.reshape(-1)
-    taken = np.zeros(len(names), dtype=bool)
-    taken[order] = _repaired(contents, kinds, _greedy(contents, kinds, wanted, keep), wanted, keep)
-    return taken[codes]
-
-
-def _rank(purpose: str, name: str) -> int:
-    return int.from_bytes(blake2b(f"{purpose}:{name}".encode(), digest_size=8).digest())
-
-
-def _number(total: int, share: float, keep: int) -> int:
-    """Images of a class to draw. Shares are decimals: 0.29 of 50 is 14.5, not 14.499999."""
-    rounded = int(Fraction(str(share)) * total + Fraction(1, 2))
-    return max(0, min(max(rounded, 1), total - keep))
-
-
-def _greedy(contents: np.ndarray, kinds: np.ndarray, wanted: np.ndarray, keep: int) -> np.ndarray:
-    """(units,) bool: each unit in turn, unless a class would exceed `wanted` (classes,) or keep too few units.
-
-    `kinds` (units,) is the row of `contents` (kinds, classes) that holds the unit's number of images.
-    """
-    images = wanted.tolist()
-    units = _spare_units(contents, kinds, keep).tolist()
-    holds = [[(target, row[target]) for target in np.flatnonzero(row).tolist()] for row in contents]
-    taken = np.zeros(len(kinds), dtype=bool)
-    for unit, kind in enumerate(kinds.tolist()):
-        if all(images[target] >= count and units[target] for target, count in holds[kind]):
-            taken[unit] = True
-            for target, count in holds[kind]:
-                images[target] -= count
-                units[target] -= 1
-    return taken
-
-
-def _spare_units(contents: np.ndarray, kinds: np.ndarray, keep: int) -> np.ndarray:
-    """(classes,) how many of the units that hold a class can be taken."""
-    return np.maximum((contents[kinds] > 0).sum(axis=0) - keep, 0)
-
-
-def _repaired(
-    contents: np.ndarray, kinds: np.ndarray, taken: np.ndarray, wanted: np.ndarray, keep: int
-) -> np.ndarray:
-    """`taken`, with units exchanged, added or removed as long as that brings the classes nearer to `wanted`."""
-    contents = np.vstack([contents, np.zeros_like(wanted)])  # the last kind is nothing
-    nothing = len(contents) - 1
-    spare = _spare_units(contents, kinds, keep)
-    while (missing := wanted - contents[kinds[taken]].sum(axis=0)).any():
-        sides = [_options(kinds, np.flatnonzero(~taken)), _options(kinds, np.flatnonzero(taken)[::-1])]
-        chosen = [np.where(options < 0, nothing, kinds[options]) for options in sides]
-        into, out = (contents[pair].sum(axis=1) for pair in chosen)
-        units_in, units_out = ((contents[pair] > 0).sum(axis=1) for pair in chosen)
-        spare_now = spare - (contents[kinds[taken]] > 0).sum(axis=0)
-        cost = _cost(missing - into[:, None] + out, spare_now - units_in[:, None] + units_out, wanted)
-        best = np.unravel_index(np.argmin(cost), cost.shape)
-        if cost[best] >= cost[0, 0]:  # nothing for nothing
-            break
-        for options, choice, value in zip(sides, best, (True, False), strict=True):
-            taken[options[choice][options[choice] >= 0]] = value
-    return taken
-
-
-def _cost(missing: np.ndarray, spare: np.ndarray, wanted: np.ndarray) -> np.ndarray:
-    """Cost of what is missing, (..., classes). A class without any image, or that keeps too few units, costs most."""
-    deviation = (missing**2 / np.maximum(wanted, 1)).sum(axis=-1)
-    unusable = ((missing == wanted) & (wanted > 0)) | (spare < 0)
-    cost: np.ndarray = (deviation + missing.shape[-1] * wanted.sum() ** 2 * unusable.sum(axis=-1)).round(9)
-    return cost
-
-
-def _options(kinds: np.ndarray, units: np.ndarray) -> np.ndarray:
-    """(options, 2): none, one or two of the first `units`, -1 for none; of units alike only the first two count."""
-    nth = pd.Series(kinds[units]).groupby(kinds[units]).cumcount()
-    near = units[nth.to_numpy() < 2][:SINGLES].tolist()
-    pairs = [(-1, -1), *((unit, -1) for unit in near), *combinations(near[:PAIRS], 2)]
-    return np.array(pairs, dtype=np.int64)
-
-
 def given_parts(manifest: pd.DataFrame) -> np.ndarray:
     given = manifest["given_split"].astype(object)
     return given.where(given.notna(), "train").to_numpy(dtype=object, copy=True)
 
 
-def _require_enough_units(manifest: pd.DataFrame, units: np.ndarray, part: np.ndarray, drawn: Sequence[str]) -> None:
-    parts = ["train", *drawn]
+def _require_enough_units(
+    manifest: pd.DataFrame, units: np.ndarray, part: np.ndarray, needed: int, too_few: str, alternative: str
+) -> None:
+    """Raise UserError unless each class has `needed` units in the part "train", which is what can be drawn from."""
     pool = manifest[part == "train"]
     distinct = _class_counts(pool[~pd.DataFrame({"target": pool["target"], "unit": units[pool.index]}).duplicated()],
                              manifest.attrs["classes"])
     images = _class_counts(pool, manifest.attrs["classes"])
     for label, count in distinct.items():
-        if count < len(parts):
-            alternative = ", or set split.val: 0" if "val" in drawn else ""
+        if count < needed:
             lost = _class_counts(manifest[part == None], manifest.attrs["classes"])[label]  # noqa: E711
             aside = f" ({lost} more are dropped as copies, see split.duplicates and split.leaks)" if lost else ""
             raise UserError(f"split: class {label} has {images[label]} images{aside} in {count} groups or distinct "
-                            f"pictures outside the given parts, too few to draw {', '.join(parts)}; add images, or "
-                            f"merge it through dataset.labels{alternative}")
+                            f"pictures outside the parts that are set, {too_few}; add images, or merge it through "
+                            f"dataset.labels{alternative}")
 
 
 def _require_all_classes(manifest: pd.DataFrame, part: np.ndarray, parts: Sequence[str]) -> None:

@@ -95,10 +95,10 @@ def _open(path: Path, tables: tuple[str, ...]) -> sqlite3.Connection:
 
 
 @contextmanager
-def locked(folder: Path) -> Iterator[None]:
+def locked(folder: Path) -> Iterator[IO[str]]:
     """Have `folder`, made if it is not there, to oneself; says so if it waits for another process.
 
-    The lock ends with the process, however that ends.
+    The lock ends with the process, however that ends, and with those to which it handed the file that is yielded.
     """
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / LOCK).open("a") as file:
@@ -107,7 +107,7 @@ def locked(folder: Path) -> Iterator[None]:
         except BlockingIOError:
             print(f"waiting for another process that uses {folder}", flush=True)
             fcntl.flock(file, fcntl.LOCK_EX)
-        yield
+        yield file
 
 
 @cache

@@ -2,6 +2,7 @@
 
 import csv
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 import pandas as pd
@@ -17,7 +18,7 @@ def write_predictions(path: Path | str, predictions: pd.DataFrame) -> None:
         predictions.to_csv(temporary, index=False, float_format="%.9g", quoting=csv.QUOTE_NONNUMERIC)
 
 
-def read_predictions(path: Path | str) -> pd.DataFrame:
+def read_predictions(path: Path | str | IO[bytes]) -> pd.DataFrame:
     """Read a table of predictions. Names stay text: a class may be called 0, 01, NA or null."""
     text = dict.fromkeys(("image", "split", "label", "prediction"), str)
     return pd.read_csv(path, dtype=text, keep_default_na=False)

@@ -1,0 +1,99 @@
+"""`fovea lr-find`: a learning-rate range test with the settings of params.yaml, as a table and a figure."""
+
+from collections.abc import Callable, Iterator
+from itertools import chain, count
+from pathlib import Path
+from typing import NamedTuple
+
+import pandas as pd
+import torch
+from matplotlib.axes import Axes
+from torch import Tensor, nn
+
+from fovea.cache.read import Cache
+from fovea.errors import UserError
+from fovea.files import replacing
+from fovea.params.machine import MachineParams
+from fovea.params.section import load
+from fovea.params.train import TrainParams
+from fovea.report.figures import COLOURS, Panel, draw, save_png
+from fovea.training.data import Rows, make_rows
+from fovea.training.device import choose_device
+from fovea.training.loop import make_optimizer
+from fovea.training.loss import balanced_weights, make_loss, outputs_of
+from fovea.training.lr_find import RangeTest, range_test, suggestions
+from fovea.training.model import build_model, load_pretrained
+
+
+class Training(NamedTuple):
+    """What `range_test` takes."""
+
+    model: nn.Module
+    optimizer: torch.optim.Optimizer
+    batches: Iterator[tuple[Tensor, Tensor]]
+    loss_of: Callable[[Tensor, Tensor], Tensor]
+
+
+def find(out: Path) -> list[str]:
+    """Test the full phase on data/cache; write lr_find.csv and lr_find.png into `out`. Returns what is printed.
+
+    The model starts as training does, without the frozen phase; no file but these two is written. Raises UserError
+    where there is no full phase, or no cache.
+    """
+    params, machine = load("train", TrainParams), load("machine", MachineParams)
+    if not params.full.epochs:
+        raise UserError("train.full.epochs: is 0; the test is of the full phase, set at least 1")
+    cache, device = Cache("data/cache"), choose_device(machine.device)
+    torch.manual_seed(params.seed)
+    test = range_test(*prepare(params, cache, device))
+    with replacing(out / "lr_find.csv") as path:
+        pd.DataFrame({"lr": test.rates, "loss": test.losses, "smoothed": test.smoothed}).to_csv(path, index=False)
+    found = suggestions(test)
+    with replacing(out / "lr_find.png") as path:
+        save_png(draw(_panel(test, found, params.full.lr), height=3.4), path)
+    return [*_advice(found, params.full.lr), f"{out / 'lr_find.csv'}", f"{out / 'lr_find.png'}"]
+
+
+def prepare(params: TrainParams, cache: Cache, device: torch.device) -> Training:
+    """The full phase as `train` begins it, its epochs one after the other without end."""
+    size, classes = params.crop or cache.attrs["size"], len(cache.attrs["classes"])
+    if size > cache.attrs["size"]:
+        raise UserError(f"train.crop: {size} px is larger than augment.image_size, {cache.attrs['size']} px")
+    rows = make_rows(cache, (cache.index["split"] == "train").to_numpy(), params.crop, params.scaling, device)
+    outputs = outputs_of(params.loss.name, classes)
+    model, head = build_model(params.model, outputs=outputs, size=size, **vars(params.head))
+    if params.weights != "none":
+        load_pretrained(model, head, params.model, params.weights)
+    model.to(device).to(memory_format=torch.channels_last)
+    weights = balanced_weights(rows.targets, classes) if params.loss.class_weights == "balanced" else None
+    loss_of = make_loss(params.loss.name, params.loss.label_smoothing, weights)
+    return Training(model, make_optimizer(params.full, model), _epochs(rows, params), loss_of)
+
+
+def _epochs(rows: Rows, params: TrainParams) -> Iterator[tuple[Tensor, Tensor]]:
+    epochs = (rows.shuffled(params.batch_size, params.transforms, params.seed, epoch) for epoch in count(1))
+    return chain.from_iterable(epochs)
+
+
+def _advice(found: tuple[float, float] | None, lr: float) -> list[str]:
+    if found is None:
+        return ["lr-find: the loss never fell; look at the figure, or give the model weights or more images"]
+    return [f"lr-find: {found[0]:.1e} where the loss falls steepest, {found[1]:.1e} a tenth of where it is lowest",
+            f"train.full.lr is {lr:g}; the schedule one_cycle takes it as its highest"]
+
+
+def _panel(test: RangeTest, found: tuple[float, float] | None, lr: float) -> Panel:
+    marks = dict(zip(("steepest", "lowest / 10"), found or (), strict=False)) | {"train.full.lr": lr}
+
+    def panel(axes: Axes) -> None:
+        axes.plot(test.rates, test.losses, color=COLOURS["muted"], alpha=0.4, linewidth=0.8, label="loss")
+        axes.plot(test.rates, test.smoothed, color=COLOURS["accent"], label="smoothed")
+        for number, (name, rate) in enumerate(marks.items(), 1):
+            axes.axvline(rate, color=COLOURS[f"curve-{number}"], linewidth=0.8, linestyle="dashed",
+                         label=f"{name}, {rate:.1e}")
+        axes.set(xscale="log", xlabel="learning rate", ylabel="training loss")
+        if len(test.smoothed):
+            axes.set_ylim(top=1.1 * max(test.smoothed[0], test.smoothed.min() * 2))
+        axes.legend(fontsize="small", loc="lower left")
+
+    return panel
