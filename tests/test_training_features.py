@@ -18,10 +18,11 @@ from torch import Tensor
 from fovea.cache.read import Cache
 from fovea.params.train import TrainParams
 from fovea.prune.needs import Revision, Stage
-from fovea.prune.others import find_features
+from fovea.prune.others import find_trainings
 from fovea.training import features as module
 from fovea.training.data import Rows, make_rows, shuffled_batches
-from fovea.training.features import CODE, INFERENCE_BATCH, backbone_features, features
+from fovea.training.features import CODE, features
+from fovea.training.forward import INFERENCE_BATCH, backbone_features
 from fovea.training.loop import make_optimizer
 from fovea.training.model import build_model
 from tests.faults import PROCESSES, wait_for
@@ -327,9 +328,9 @@ def test_prune_keeps_the_features_that_a_revision_would_use(images: Cache, tmp_p
     (tmp_path / "unknown").mkdir()
     values = train_params(head__hidden=7, frozen__epochs=9).model_dump(mode="json")
     stage = Stage(values, {**CODE, "src/fovea/more.py": "0"}, {})
-    found = list(find_features(tmp_path, [Revision("main", {"train": stage}, frozenset())]))
+    found = list(find_trainings(tmp_path, "features", [Revision("main", {"train": stage}, frozenset())]))
     assert sorted((one.what, one.needed_by) for one in found) == [
         ("features of resnet18", []), ("features of resnet18", ["main"]), ("of unknown origin", []),
     ]
     edited = stage._replace(code={**CODE, "src/fovea/training/data.py": "0"})
-    assert not any(one.needed_by for one in find_features(tmp_path, [Revision("main", {"train": edited}, frozenset())]))
+    assert not any(one.needed_by for one in find_trainings(tmp_path, "features", [Revision("main", {"train": edited}, frozenset())]))

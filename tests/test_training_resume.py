@@ -118,7 +118,8 @@ def track(items, name, total):
         yield item
 
 checkpoint = Checkpoint(folder, seconds=0)
-training = trainer(cache, train_params(model="shufflenet_v2_x0_5", full__epochs=3, average=0.9), track=track, checkpoint=checkpoint)
+params = train_params(model="shufflenet_v2_x0_5", full__epochs=3, average=0.9)
+training = trainer(cache, params, track=track, checkpoint=checkpoint)
 if saved := checkpoint.read():
     training.restore(saved)
 training.run()
@@ -147,7 +148,8 @@ def test_killed_three_times_it_ends_as_if_it_was_not(cache: Cache, tmp_path: Pat
 def test_a_loss_that_is_not_finite_names_step_and_rate_and_keeps_the_checkpoint(cache: Cache, tmp_path: Path) -> None:
     checkpoint = Checkpoint(tmp_path, seconds=0)
     sgd = {"name": "sgd", "momentum": 0.9, "nesterov": False, "weight_decay": 0.0}
-    params = train_params(model=MODEL, full__epochs=3, full__lr=1e18, full__optimizer=sgd, full__schedule={"name": "constant"})
+    constant = {"name": "constant"}
+    params = train_params(model=MODEL, full__epochs=3, full__lr=1e18, full__optimizer=sgd, full__schedule=constant)
     broken = trainer(cache, params, checkpoint=checkpoint)
     said = r"train\.full\.lr: the loss is not finite at step \d+ \(epoch 1, learning rate 1e\+18\)"
     with pytest.raises(UserError, match=said):

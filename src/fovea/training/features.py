@@ -25,7 +25,7 @@ from fovea.cache import read
 from fovea.errors import UserError
 from fovea.files import replacing, writable, write_json
 from fovea.store import code_of, library_version, locked, origin_key, share
-from fovea.training import data, transforms
+from fovea.training import data, forward, on_cpu, on_device, scaling, transforms
 from fovea.training import model as building
 from fovea.training.data import Rows
 from fovea.training.device import describe
@@ -38,7 +38,7 @@ KEY_BYTES = 16
 MOST_PENDING = 2**26  # bytes of features in memory that are not in the store yet
 MOST_SECONDS = 60.0   # until they are: what a kill can cost
 PARAMS = {"model", "stem", "weights", "scaling", "crop"}
-CODE = code_of(sys.modules[__name__], read, data, building, transforms)
+CODE = code_of(sys.modules[__name__], read, building, data, forward, on_cpu, on_device, scaling, transforms)
 LIBRARIES = ("torch", "torchvision", "opencv-python-headless")
 Track = Callable[[Iterable[Any], str, int], Iterator[Any]]
 
