@@ -27,6 +27,7 @@ from fovea.params.section import load
 from fovea.params.train import TrainParams
 from fovea.training.data import epoch_batches, make_rows
 from fovea.training.loop import Trainer
+from fovea.training.loss import make_loss
 from fovea.training.model import build_model
 from fovea.training.progress import Steps
 
@@ -64,7 +65,7 @@ def waits(cache: Cache, params: TrainParams) -> tuple[list[float], float]:
         shares.append(data_wait)
 
     start = time.perf_counter()
-    Trainer(model, head, rows, None, 5, params, silent, on_epoch).run()
+    Trainer(model, head, rows, None, make_loss(params.loss, rows.targets, 5), params, silent, on_epoch).run()
     return shares, (time.perf_counter() - start) / EPOCHS / (len(cache) // BATCH)
 
 

@@ -18,10 +18,9 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-import torch
 
 from fovea.cache.read import Cache
-from fovea.errors import Stopping, UserError, report_user_errors
+from fovea.errors import Stopping, report_user_errors
 from fovea.files import replacing, write_json
 from fovea.params.machine import MachineParams
 from fovea.params.section import load, read_sections
@@ -30,12 +29,11 @@ from fovea.progress import track
 from fovea.store import library_version
 from fovea.tracking import runs
 from fovea.training.checkpoint import code_of_training, open_checkpoint
-from fovea.training.data import make_rows
 from fovea.training.device import choose_device, describe
 from fovea.training.distributed import join, launch, leave
 from fovea.training.loop import HISTORY, Stopped, Trainer
-from fovea.training.loss import make_loss
-from fovea.training.model import build_model, load_pretrained, save_model
+from fovea.training.model import save_model
+from fovea.training.prepare import prepare
 
 report_user_errors()
 params = load("train", TrainParams)
@@ -43,36 +41,9 @@ machine = load("machine", MachineParams)
 if machine.launcher and "RANK" not in os.environ:
     launch(machine.launcher, __file__)
 cache = Cache("data/cache")
-index, classes = cache.index, cache.attrs["classes"]
 device = choose_device(machine.device)
 world = join(device)
-torch.manual_seed(params.seed)
-
-# What the data allow
-size = params.crop or cache.attrs["size"]
-if size > cache.attrs["size"]:
-    raise UserError(f"train.crop: {size} px is larger than augment.image_size, {cache.attrs['size']} px")
-has_val = bool((index["split"] == "val").any())
-for key, needs_val in (
-    ("train.early_stopping", params.early_stopping > 0),
-    ("train.frozen.schedule", params.frozen.epochs > 0 and params.frozen.schedule.name == "plateau"),
-    ("train.full.schedule", params.full.epochs > 0 and params.full.schedule.name == "plateau"),
-):
-    if needs_val and not has_val:
-        raise UserError(f"{key}: needs validation images; set split.val above 0, or early_stopping 0 and no plateau")
-
-# Data
-rows = partial(make_rows, cache, crop=params.crop, scaling=params.scaling, device=device)
-train = rows((index["split"] == "train").to_numpy())
-val = rows((index["split"] == "val").to_numpy()) if has_val else None
-
-# Model
-loss = make_loss(params.loss, train.targets, len(classes))
-shape = {"outputs": loss.outputs, **vars(params.head)}
-model, head = build_model(params.model, size=size, **shape)
-if params.weights != "none":
-    load_pretrained(model, head, params.model, params.weights)
-model.to(device).to(memory_format=torch.channels_last)
+model, head, train, val, loss, shape = prepare(params, cache, device)
 
 # What a checkpoint must agree on with the training that goes on from it
 libraries = {name: library_version(name) for name in ("torch", "torchvision", "timm")}
@@ -117,7 +88,7 @@ with (open_checkpoint(origin, machine.checkpoint) if world.rank == 0 else nullco
 
     with run, Stopping() as stopping:
         told = on_epoch if checkpoint else lambda *epoch: None
-        trainer = Trainer(model, head, train, val, len(classes), params, partial(track, unit="batches"), told,
+        trainer = Trainer(model, head, train, val, loss, params, partial(track, unit="batches"), told,
                           checkpoint, stopping.asked, world, machine.compile)
         if saved:
             trainer.restore(saved)
@@ -135,12 +106,11 @@ with (open_checkpoint(origin, machine.checkpoint) if world.rank == 0 else nullco
 
         needed = {  # what loading and predicting take, beside the weights
             "model": params.model,
-            "size": size,
             "crop": params.crop,
             **shape,
             "scaling": params.scaling,
             "loss": params.loss.name,
-            "classes": classes,
+            "classes": cache.attrs["classes"],
             "positive": cache.attrs["positive"],
         }
         save_model("models/model.pt", model, needed)

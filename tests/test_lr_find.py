@@ -1,8 +1,7 @@
 """What `fovea lr-find` does: the rising rate, the end of the test, the suggestion, and the files it leaves."""
 
 import shutil
-from collections.abc import Iterator
-from itertools import islice, repeat
+from itertools import repeat
 from pathlib import Path
 
 import numpy as np
@@ -14,28 +13,33 @@ from ruamel.yaml import YAML
 from torch import Tensor, nn
 from typer.testing import CliRunner
 
+from fovea.cache.read import Cache
 from fovea.cli import app
-from fovea.lr_curve import prepare
-from fovea.training.data import make_rows
-from fovea.training.loop import Trainer
+from fovea.lr_curve import test_of
 from fovea.training.lr_find import STEPS, RangeTest, range_test, smoothed, suggestions
 from tests.import_closure import ROOT
 from tests.small import train_params, write_cache
+from tests.trainings import trainer
 
 runner = CliRunner()
 
 
-def batches() -> Iterator[tuple[Tensor, Tensor]]:
-    """The same 32 points for ever, whose target is three times the only input."""
-    inputs = torch.linspace(-1, 1, 32)[:, None]
-    return repeat((inputs, 3 * inputs))
-
-
-def a_test(momentum: float = 0.0) -> RangeTest:
+def a_test() -> RangeTest:
+    """Gradient descent on the distance of a line from 32 points whose target is three times the only input."""
     torch.manual_seed(0)
-    model = nn.Linear(1, 1)
-    optimizer = torch.optim.SGD(model.parameters(), lr=1.0, momentum=momentum)
-    return range_test(model, optimizer, batches(), nn.functional.mse_loss)
+    inputs, model = torch.linspace(-1, 1, 32)[:, None], nn.Linear(1, 1)
+
+    def step(_: None, rate: float) -> Tensor:
+        loss = nn.functional.mse_loss(model(inputs), 3 * inputs)
+        model.zero_grad()
+        loss.backward()
+        with torch.no_grad():
+            for weight in model.parameters():
+                assert weight.grad is not None
+                weight.sub_(rate * weight.grad)
+        return loss.detach()
+
+    return range_test(step, repeat(None))
 
 
 def test_rates_rise_by_one_factor_and_the_test_ends_where_the_loss_explodes() -> None:
@@ -56,20 +60,9 @@ def test_the_suggestion_lies_where_the_loss_falls() -> None:
     assert test.smoothed[place + 1] < test.smoothed[place - 1]
 
 
-def test_each_group_keeps_its_factor_on_the_rate() -> None:
-    model = nn.Linear(1, 1)
-    groups = [{"params": [model.weight], "factor": 0.1}, {"params": [model.bias]}]
-    optimizer = torch.optim.SGD(groups, lr=1.0)
-    test = range_test(model, optimizer, batches(), nn.functional.mse_loss)
-    last = test.rates[-1]
-    assert [group["lr"] for group in optimizer.param_groups] == pytest.approx([0.1 * last, last])
-
-
 def test_a_loss_that_is_not_finite_ends_the_test_without_a_point() -> None:
-    losses = iter([torch.tensor(1.0, requires_grad=True)] * 8 + [torch.tensor(float("nan"))])
-    model = nn.Linear(1, 1)
-    optimizer = torch.optim.SGD(model.parameters(), lr=1.0)
-    test = range_test(model, optimizer, batches(), lambda outputs, targets: next(losses))
+    losses = iter([1.0] * 8 + [float("nan")])
+    test = range_test(lambda *_: torch.tensor(next(losses)), repeat(None))
     assert len(test.rates) == len(test.losses) == 8
 
 
@@ -84,24 +77,14 @@ def test_a_loss_that_never_falls_suggests_nothing(losses: np.ndarray) -> None:
     assert suggestions(RangeTest(rates, losses, smoothed(losses))) is None
 
 
-def test_the_first_loss_is_the_first_of_training(tmp_path: Path) -> None:
-    """Same weights, rows, transforms and loss."""
-    cache, params = write_cache(tmp_path / "cache"), train_params(model="squeezenet1_1", log_every=1)
-    torch.manual_seed(0)
-    first = range_test(*prepare(params, cache, torch.device("cpu"))).losses[0]
-    torch.manual_seed(0)
-    model = prepare(params, cache, torch.device("cpu")).model
-    train = make_rows(cache, (cache.index["split"] == "train").to_numpy(), None, params.scaling, torch.device("cpu"))
-    trainer = Trainer(model, model, train, None, 3, params, lambda items, *_: iter(items), lambda *_: None)
-    trainer.run()
-    assert trainer.steps[0]["loss"] == first
-
-
-def test_batches_go_on_after_the_last_of_an_epoch(tmp_path: Path) -> None:
-    cache, params = write_cache(tmp_path / "cache"), train_params(model="squeezenet1_1")
-    batches = list(islice(prepare(params, cache, torch.device("cpu")).batches, 9))
-    assert [len(inputs) for inputs, _ in batches] == [8] * 9  # 24 rows: three epochs
-    assert not torch.equal(batches[0][0], batches[3][0])
+def test_the_first_loss_is_the_first_of_training(cache: Cache) -> None:
+    """Same weights, rows, transforms and loss; three epochs of three batches and more."""
+    params = train_params(model="squeezenet1_1", log_every=1, mix__mixup=0.2, gradient_clip=1.0)
+    trained = trainer(cache, params)
+    trained.run()
+    test = test_of(params, cache, torch.device("cpu"))
+    assert test.losses[0] == trained.steps[0]["loss"]
+    assert len(test.losses) > 9
 
 
 @pytest.fixture

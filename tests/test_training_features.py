@@ -20,14 +20,15 @@ from fovea.params.train import TrainParams
 from fovea.prune.needs import Revision, Stage
 from fovea.prune.others import find_trainings
 from fovea.training import features as module
-from fovea.training.data import Rows, make_rows, shuffled_batches
+from fovea.training.data import Rows, epoch_batches, make_rows
 from fovea.training.features import CODE, features
 from fovea.training.forward import INFERENCE_BATCH, backbone_features
-from fovea.training.loop import make_optimizer
+from fovea.training.loss import Loss
 from fovea.training.model import build_model
+from fovea.training.optimizer import make_optimizer
 from tests.faults import PROCESSES, wait_for
 from tests.small import train_params, write_cache
-from tests.test_training_loop import silent, trainer
+from tests.trainings import silent, trainer
 
 CPU = torch.device("cpu")
 IMAGES = 150  # three batches, the last not full
@@ -77,24 +78,28 @@ def kept_files(store: Path) -> list[Path]:
     return sorted(store.glob("*/*.rows"))
 
 
+def mean(loss: Loss, logits: Tensor, targets: Tensor) -> Tensor:
+    return loss.each(logits, targets).sum() / loss.weight(targets).sum()
+
+
 def naive_losses(cache: Cache, params: TrainParams) -> list[tuple[float, float]]:
     """Of training and validation, epoch by epoch, with a forward pass of the whole model in every step."""
     made = trainer(cache, params)
-    model, head, train, val, loss = made.model.eval(), made.head, made.train, made.val, made._loss()
+    model, head, train, val, loss = made.model.eval(), made.head, made.train, made.val, made.loss
     assert val is not None
     inputs, val_inputs = (torch.cat(list(rows.in_order(8))) for rows in (train, val))
-    optimizer = make_optimizer(params.frozen, head)
+    optimizer = make_optimizer(params.frozen, head, head)
     found = []
     for epoch in range(1, params.frozen.epochs + 1):
         total = 0.0
-        for batch in shuffled_batches(len(train), params.batch_size, params.seed, epoch):
-            value = loss(model(inputs[batch]), train.targets[batch])
+        for batch in epoch_batches(train.targets, params, params.seed, epoch):
+            value = mean(loss, model(inputs[batch]), train.targets[batch])
             optimizer.zero_grad()
             value.backward()
             optimizer.step()
             total += value.item() * len(batch)
         with torch.no_grad():
-            found.append((total / len(train), loss(model(val_inputs), val.targets).item()))
+            found.append((total / len(train), mean(loss, model(val_inputs), val.targets).item()))
     return found
 
 
@@ -333,4 +338,5 @@ def test_prune_keeps_the_features_that_a_revision_would_use(images: Cache, tmp_p
         ("features of resnet18", []), ("features of resnet18", ["main"]), ("of unknown origin", []),
     ]
     edited = stage._replace(code={**CODE, "src/fovea/training/data.py": "0"})
-    assert not any(one.needed_by for one in find_trainings(tmp_path, "features", [Revision("main", {"train": edited}, frozenset())]))
+    others = [Revision("main", {"train": edited}, frozenset())]
+    assert not any(one.needed_by for one in find_trainings(tmp_path, "features", others))

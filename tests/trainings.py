@@ -7,10 +7,8 @@ import torch
 
 from fovea.cache.read import Cache
 from fovea.params.train import TrainParams
-from fovea.training.data import make_rows
 from fovea.training.loop import Trainer
-from fovea.training.loss import make_loss
-from fovea.training.model import build_model
+from fovea.training.prepare import prepare
 from tests.small import train_params
 
 CPU = torch.device("cpu")
@@ -20,20 +18,9 @@ def silent(items: Iterable[Any], label: str, total: int) -> Iterator[Any]:
     return iter(items)
 
 
-def trainer(cache: Cache, params: TrainParams, with_val: bool = True, **more: Any) -> Trainer:
-    torch.manual_seed(params.seed)
-    classes = len(cache.attrs["classes"])
-    size = params.crop or cache.attrs["size"]
-    train, val = (
-        make_rows(cache, (cache.index["split"] == part).to_numpy(), params.crop, params.scaling, CPU)
-        for part in ("train", "val")
-    )
-    loss = make_loss(params.loss, train.targets, classes)
-    model, head = build_model(params.model, loss.outputs, params.head.hidden, params.head.dropout, size)
-    track = more.pop("track", silent)
-    return Trainer(
-        model, head, train, val if with_val else None, classes, params, track, lambda *epoch: None, **more
-    )
+def trainer(cache: Cache, params: TrainParams, with_val: bool = True, track: Any = silent, **more: Any) -> Trainer:
+    model, head, train, val, loss, _ = prepare(params, cache, CPU)
+    return Trainer(model, head, train, val if with_val else None, loss, params, track, lambda *epoch: None, **more)
 
 
 def run(cache: Cache, **changes: Any) -> Trainer:

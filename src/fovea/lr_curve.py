@@ -1,14 +1,11 @@
 """`fovea lr-find`: a learning-rate range test with the settings of params.yaml, as a table and a figure."""
 
-from collections.abc import Callable, Iterator
 from itertools import chain, count
 from pathlib import Path
-from typing import NamedTuple
 
 import pandas as pd
 import torch
 from matplotlib.axes import Axes
-from torch import Tensor, nn
 
 from fovea.cache.read import Cache
 from fovea.errors import UserError
@@ -17,21 +14,11 @@ from fovea.params.machine import MachineParams
 from fovea.params.section import load
 from fovea.params.train import TrainParams
 from fovea.report.figures import COLOURS, Panel, draw, save_png
-from fovea.training.data import Rows, make_rows
+from fovea.training.data import epoch_batches
 from fovea.training.device import choose_device
-from fovea.training.loop import make_optimizer
-from fovea.training.loss import balanced_weights, make_loss, outputs_of
+from fovea.training.loop import Trainer
 from fovea.training.lr_find import RangeTest, range_test, suggestions
-from fovea.training.model import build_model, load_pretrained
-
-
-class Training(NamedTuple):
-    """What `range_test` takes."""
-
-    model: nn.Module
-    optimizer: torch.optim.Optimizer
-    batches: Iterator[tuple[Tensor, Tensor]]
-    loss_of: Callable[[Tensor, Tensor], Tensor]
+from fovea.training.prepare import prepare
 
 
 def find(out: Path) -> list[str]:
@@ -44,8 +31,7 @@ def find(out: Path) -> list[str]:
     if not params.full.epochs:
         raise UserError("train.full.epochs: is 0; the test is of the full phase, set at least 1")
     cache, device = Cache("data/cache"), choose_device(machine.device)
-    torch.manual_seed(params.seed)
-    test = range_test(*prepare(params, cache, device))
+    test = test_of(params, cache, device)
     with replacing(out / "lr_find.csv") as path:
         pd.DataFrame({"lr": test.rates, "loss": test.losses, "smoothed": test.smoothed}).to_csv(path, index=False)
     found = suggestions(test)
@@ -54,25 +40,14 @@ def find(out: Path) -> list[str]:
     return [*_advice(found, params.full.lr), f"{out / 'lr_find.csv'}", f"{out / 'lr_find.png'}"]
 
 
-def prepare(params: TrainParams, cache: Cache, device: torch.device) -> Training:
-    """The full phase as `train` begins it, its epochs one after the other without end."""
-    size, classes = params.crop or cache.attrs["size"], len(cache.attrs["classes"])
-    if size > cache.attrs["size"]:
-        raise UserError(f"train.crop: {size} px is larger than augment.image_size, {cache.attrs['size']} px")
-    rows = make_rows(cache, (cache.index["split"] == "train").to_numpy(), params.crop, params.scaling, device)
-    outputs = outputs_of(params.loss.name, classes)
-    model, head = build_model(params.model, outputs=outputs, size=size, **vars(params.head))
-    if params.weights != "none":
-        load_pretrained(model, head, params.model, params.weights)
-    model.to(device).to(memory_format=torch.channels_last)
-    weights = balanced_weights(rows.targets, classes) if params.loss.class_weights == "balanced" else None
-    loss_of = make_loss(params.loss.name, params.loss.label_smoothing, weights)
-    return Training(model, make_optimizer(params.full, model), _epochs(rows, params), loss_of)
-
-
-def _epochs(rows: Rows, params: TrainParams) -> Iterator[tuple[Tensor, Tensor]]:
-    epochs = (rows.shuffled(params.batch_size, params.transforms, params.seed, epoch) for epoch in count(1))
-    return chain.from_iterable(epochs)
+def test_of(params: TrainParams, cache: Cache, device: torch.device) -> RangeTest:
+    """The full phase as `train` begins it, its epochs one after the other for as long as the test asks."""
+    model, head, train, _, loss, _ = prepare(params, cache, device)
+    trainer = Trainer(model, head, train, None, loss, params, lambda items, *_: iter(items), lambda *_: None)
+    phase = trainer.full_phase()
+    model.train()
+    epochs = (phase.batches(epoch_batches(train.targets, params, params.seed, epoch), epoch) for epoch in count(1))
+    return range_test(lambda batch, rate: phase.step(batch, rate)[0], chain.from_iterable(epochs))
 
 
 def _advice(found: tuple[float, float] | None, lr: float) -> list[str]:

@@ -42,7 +42,8 @@ def shared_params(params: dict[str, Any]) -> dict[str, Any]:
 
 def parent_values(summary: pd.DataFrame, pooled: dict[str, Any]) -> dict[str, float]:
     """Metrics of the MLflow run: test/accuracy/mean, test/accuracy/std, .., out_of_fold/accuracy, .."""
-    rows = summary.set_index("metric")[["mean", "std"]].dropna(how="all").to_dict("index")
+    table = summary.set_index("metric")[["mean", "std"]].dropna(how="all")
+    rows = {str(name): row.to_dict() for name, row in table.iterrows()}
     return flatten_metrics(rows) | flatten_metrics(pooled, "out_of_fold/")
 
 

@@ -22,7 +22,7 @@ from fovea.training.data import Rows, epoch_batches
 from fovea.training.distributed import World
 from fovea.training.features import features
 from fovea.training.forward import INFERENCE_BATCH, logits
-from fovea.training.loss import Loss, decided, make_loss, probabilities
+from fovea.training.loss import Loss, decided, probabilities
 from fovea.training.optimizer import make_optimizer
 from fovea.training.progress import Epoch, Progress, Steps, lower_is_better
 from fovea.training.schedule import learning_rate
@@ -70,7 +70,7 @@ class Trainer:
     head: nn.Module
     train: Rows
     val: Rows | None
-    classes: int
+    loss: Loss
     params: "TrainParams"
     track: Track
     on_epoch: Callable[[Epoch, Steps, float], None]
@@ -81,7 +81,6 @@ class Trainer:
     at: Progress = field(default_factory=Progress)
 
     def __post_init__(self) -> None:
-        self.loss: Loss = make_loss(self.params.loss, self.train.targets, self.classes)
         self.best_state: dict[str, Tensor] = {}
         self._phase: Phase | None = None
         self._saved: dict[str, Any] = {}  # of the phase that is resumed, until it begins
@@ -114,16 +113,16 @@ class Trainer:
         self._start = time.monotonic() - self.at.clock
         try:
             if self.params.frozen.epochs and self.at.phase != "full":
-                self._run(self._frozen_phase())
+                self._run(self.frozen_phase())
             if self.params.full.epochs:
-                self._run(self._full_phase())
+                self._run(self.full_phase())
         except Stopped:
             self._write()
             raise
         self._write()
         self.model.load_state_dict(self.best_state)
 
-    def _frozen_phase(self) -> Phase:
+    def frozen_phase(self) -> Phase:
         """The backbone in eval mode sees each stored row once; the head trains on its features, in every process."""
         self._begin("frozen")
         train = self.world.first_alone(partial(self._features, self.train, "features"))
@@ -143,7 +142,8 @@ class Trainer:
     def _features(self, rows: Rows, label: str) -> Tensor:
         return features(self.model, self.head, rows, self.params, store_folder("features"), self._watched, label)
 
-    def _full_phase(self) -> Phase:
+    def full_phase(self) -> Phase:
+        """The whole model trains on the images, each with its own draws."""
         self._begin("full")
         forward = self.world.wrap(self.model)
         mixed = bool(self.params.mix.mixup or self.params.mix.cutmix)

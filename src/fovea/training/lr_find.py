@@ -7,10 +7,10 @@ early as in fastai. What it leaves in the model is of no use.
 import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
-import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 FIRST, LAST, STEPS = 1e-7, 10.0, 100  # learning rates, and steps between them
 SMOOTHING = 0.9                       # share of the mean that stays at each step
@@ -27,30 +27,18 @@ class RangeTest:
     smoothed: np.ndarray
 
 
-def range_test(
-    model: nn.Module, optimizer: torch.optim.Optimizer, batches: Iterable[tuple[Tensor, Tensor]],
-    loss_of: Callable[[Tensor, Tensor], Tensor],
-) -> RangeTest:
-    """Train `model` on the first STEPS of `batches` of inputs and targets; `loss_of` gives the mean loss of logits.
+def range_test(step: Callable[[Any, float], Tensor], batches: Iterable[Any]) -> RangeTest:
+    """Call `step(batch, rate)`, which trains and gives the loss before it, on the first STEPS of `batches`.
 
-    Every group of the optimizer keeps its own `factor` on the learning rate. Each step waits for the device, to see
-    whether to go on. Stops at a loss that is not finite.
+    Each step waits for the device, to see whether to go on. Stops at a loss that is not finite.
     """
     rates = np.geomspace(FIRST, LAST, STEPS)
     losses: list[float] = []
-    model.train()
-    for rate, (inputs, targets) in zip(rates.tolist(), batches, strict=False):
-        for group in optimizer.param_groups:
-            group["lr"] = rate * group.get("factor", 1.0)
-        with torch.autocast(inputs.device.type, torch.bfloat16, enabled=inputs.device.type == "cuda"):
-            outputs = model(inputs)
-        loss = loss_of(outputs.float(), targets)
-        if not math.isfinite(loss.item()):
+    for rate, batch in zip(rates.tolist(), batches, strict=False):
+        loss = step(batch, rate).item()
+        if not math.isfinite(loss):
             break
-        losses.append(loss.item())
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        optimizer.step()
+        losses.append(loss)
         smooth = smoothed(np.array(losses))
         if len(losses) > SKIPPED and smooth[-1] > GIVE_UP * smooth[SKIPPED:].min():
             break

@@ -53,9 +53,12 @@ def draw(params: "TransformParams", size: int, crop: int, seed: int, epoch: int,
     zoom = params.scale[0] * (params.scale[1] / params.scale[0]) ** u[:, 3]  # as often smaller as larger
     free = size - crop
     offset_x, offset_y = np.floor(u[:, 4] * (free + 1)), np.floor(u[:, 5] * (free + 1))
-    colour = (1 + strength * (2 * u[:, 6 + i] - 1) for i, strength in enumerate(_colour_strengths(params)))
+    brightness, contrast, saturation = (
+        1 + strength * (2 * u[:, 6 + i] - 1) for i, strength in enumerate(_colour_strengths(params))
+    )
     erased = np.where(u[:, 9:10] < params.erasing, _rectangles(u[:, 10:14], crop), 0)
-    return Draws(_affine(mirror_x, mirror_y, angle, zoom, offset_x, offset_y, size), *colour, erased=erased)
+    affine = _affine(mirror_x, mirror_y, angle, zoom, offset_x, offset_y, size)
+    return Draws(affine, brightness, contrast, saturation, erased)
 
 
 def _colour_strengths(params: "TransformParams") -> tuple[float, float, float]:
