@@ -76,7 +76,7 @@ def make_rows(
     both mean the transforms of a GPU, so that they can be compared.
     """
     index, rows = cache.index[chosen], np.flatnonzero(chosen)
-    targets = torch.as_tensor(np.asarray(index["target"], np.int64), device=device)
+    targets = torch.as_tensor(np.array(index["target"], np.int64), device=device)
     side, scale = crop or cache.attrs["size"], Scaling(scaling, device)
     feed: Callable[[Iterator[Plan], int], Iterator[Batch]]
     if device.type == "cpu" and resident is None:
