@@ -43,9 +43,8 @@ def trainer(cache: Cache, params: TrainParams, with_val: bool = True) -> Trainer
         make_rows(cache, (cache.index["split"] == part).to_numpy(), params.crop, params.scaling, CPU)
         for part in ("train", "val")
     )
-    val = val if with_val else None
     store = store_folder("features")
-    return Trainer(model, head, train, val, classes, params, silent, lambda *epoch: None, store)
+    return Trainer(model, head, train, val if with_val else None, classes, params, silent, lambda *epoch: None, store)
 
 
 def run(cache: Cache, **changes: Any) -> Trainer:
