@@ -4,6 +4,7 @@ import shutil
 from collections.abc import Iterator
 from itertools import islice, repeat
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -58,7 +59,7 @@ def test_the_suggestion_lies_where_the_loss_falls() -> None:
 
 def test_each_group_keeps_its_factor_on_the_rate() -> None:
     model = nn.Linear(1, 1)
-    groups = [{"params": [model.weight], "factor": 0.1}, {"params": [model.bias]}]
+    groups: list[dict[str, Any]] = [{"params": [model.weight], "factor": 0.1}, {"params": [model.bias]}]
     optimizer = torch.optim.SGD(groups, lr=1.0)
     test = range_test(model, optimizer, batches(), nn.functional.mse_loss)
     last = test.rates[-1]

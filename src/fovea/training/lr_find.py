@@ -12,6 +12,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from fovea.errors import UserError
+
 FIRST, LAST, STEPS = 1e-7, 10.0, 100  # learning rates, and steps between them
 SMOOTHING = 0.9                       # share of the mean that stays at each step
 GIVE_UP = 4.0                         # stops when the smoothed loss is this many times the best one
@@ -34,7 +36,7 @@ def range_test(
     """Train `model` on the first STEPS of `batches` of inputs and targets; `loss_of` gives the mean loss of logits.
 
     Every group of the optimizer keeps its own `factor` on the learning rate. Each step waits for the device, to see
-    whether to go on. Stops at a loss that is not finite.
+    whether to go on. Stops at a loss that is not finite; raises UserError if the first one is not.
     """
     rates = np.geomspace(FIRST, LAST, STEPS)
     losses: list[float] = []
@@ -46,6 +48,8 @@ def range_test(
             outputs = model(inputs)
         loss = loss_of(outputs.float(), targets)
         if not math.isfinite(loss.item()):
+            if not losses:
+                raise UserError("train.weights: the loss is not finite before the first step; use other weights")
             break
         losses.append(loss.item())
         optimizer.zero_grad(set_to_none=True)
