@@ -67,8 +67,8 @@ def _panel(test: RangeTest, found: tuple[float, float] | None, lr: float) -> Pan
             axes.axvline(rate, color=COLOURS[f"curve-{number}"], linewidth=0.8, linestyle="dashed",
                          label=f"{name}, {rate:.1e}")
         axes.set(xscale="log", xlabel="learning rate", ylabel="training loss")
-        if len(test.smoothed):
-            axes.set_ylim(top=1.1 * max(test.smoothed[0], test.smoothed.min() * 2))
+        axes.xaxis.set_major_formatter(lambda rate, _: f"{rate:.0e}")
+        axes.set_ylim(0, 1.2 * test.smoothed[0])
         axes.legend(fontsize="small", loc="lower left")
 
     return panel

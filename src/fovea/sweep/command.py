@@ -1,6 +1,7 @@
 """`fovea sweep`: several seeds and folds as experiments of DVC, gathered in one folder and one MLflow run."""
 
 from copy import deepcopy
+from math import isfinite
 from pathlib import Path
 from typing import Any
 
@@ -42,9 +43,8 @@ def shared_params(params: dict[str, Any]) -> dict[str, Any]:
 
 def parent_values(summary: pd.DataFrame, pooled: dict[str, Any]) -> dict[str, float]:
     """Metrics of the MLflow run: test/accuracy/mean, test/accuracy/std, .., out_of_fold/accuracy, .."""
-    table = summary.set_index("metric")[["mean", "std"]].dropna(how="all")
-    rows = {str(name): row.to_dict() for name, row in table.iterrows()}
-    return flatten_metrics(rows) | flatten_metrics(pooled, "out_of_fold/")
+    spread = {f"{row.metric}/{name}": float(row[name]) for _, row in summary.iterrows() for name in ("mean", "std")}
+    return {name: value for name, value in spread.items() if isfinite(value)} | flatten_metrics(pooled, "out_of_fold/")
 
 
 def _lines(name: str, count: int, summary: pd.DataFrame, pooled: dict[str, Any]) -> list[str]:

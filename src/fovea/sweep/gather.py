@@ -75,8 +75,8 @@ def out_of_fold(runs: list[Run]) -> pd.DataFrame:
     """Each image of the folds once, by the models that did not see it.
 
     Columns image, split, fold, label, prediction, p_<class>. Probabilities are the mean over seeds, the prediction is
-    the likeliest class. Folds of validation have chosen the epoch, which favours them a little. Raises
-    UserError if the runs are not of the same images.
+    the likeliest class. Folds of validation have chosen the epoch, which favours them a little. Raises UserError if
+    the runs are not of the same images.
     """
     part = held_out(runs)
     tables = [run.predictions[run.predictions["split"] == part].assign(fold=run.experiment.fold) for run in runs]

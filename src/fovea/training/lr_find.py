@@ -12,6 +12,8 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
+from fovea.errors import UserError
+
 FIRST, LAST, STEPS = 1e-7, 10.0, 100  # learning rates, and steps between them
 SMOOTHING = 0.9                       # share of the mean that stays at each step
 GIVE_UP = 4.0                         # stops when the smoothed loss is this many times the best one
@@ -30,12 +32,15 @@ class RangeTest:
 def range_test(step: Callable[[Any, float], Tensor], batches: Iterable[Any]) -> RangeTest:
     """Call `step(batch, rate)`, which trains and gives the loss before it, on the first STEPS of `batches`.
 
-    Each step waits for the device, to see whether to go on. Stops at a loss that is not finite.
+    Each step waits for the device, to see whether to go on. Stops at a loss that is not finite; raises UserError
+    if the first one is not.
     """
     rates = np.geomspace(FIRST, LAST, STEPS)
     losses: list[float] = []
     for rate, batch in zip(rates.tolist(), batches, strict=False):
         loss = step(batch, rate).item()
+        if not math.isfinite(loss) and not losses:
+            raise UserError("train.weights: the loss is not finite before the first step; use other weights")
         if not math.isfinite(loss):
             break
         losses.append(loss)
