@@ -10,6 +10,7 @@ finds the features in the store. All 50 naive epochs are run. Printed: nothing y
 machine.
 """
 
+import os
 import statistics
 import tempfile
 import time
@@ -28,9 +29,11 @@ from fovea.demo.dataset import graded_eyes
 from fovea.demo.photograph import draw_photograph
 from fovea.params.section import load
 from fovea.params.train import TrainParams
-from fovea.training.data import Rows, make_rows, shuffled_batches
-from fovea.training.loop import Trainer, make_optimizer
-from fovea.training.model import build_model
+from fovea.training.data import Rows, epoch_batches
+from fovea.training.loop import Trainer
+from fovea.training.loss import Loss
+from fovea.training.optimizer import make_optimizer
+from fovea.training.prepare import prepare
 
 SIZE = 112
 PATIENTS = 200
@@ -63,18 +66,15 @@ def frozen_params(hidden: int, lr: float) -> TrainParams:
     return TrainParams.model_validate(values)
 
 
-def make_trainer(cache: Cache, params: TrainParams, store: Path) -> Trainer:
-    torch.manual_seed(0)
-    model, head = build_model(params.model, 5, params.head.hidden, 0.0, SIZE)
-    model.to(memory_format=torch.channels_last)
-    train, val = (make_rows(cache, (cache.index["split"] == part).to_numpy(), None, params.scaling, CPU)
-                  for part in ("train", "val"))
-    return Trainer(model, head, train, val, 5, params, silent, lambda *epoch: None, store)
+def make_trainer(cache: Cache, params: TrainParams) -> Trainer:
+    model, head, train, val, loss, _ = prepare(params, cache, CPU)
+    return Trainer(model, head, train, val, loss, params, silent, lambda *epoch: None)
 
 
 def frozen(cache: Cache, params: TrainParams, store: Path) -> tuple[float, np.ndarray]:
     """Seconds, and the losses (epochs, 2) of training and validation."""
-    trainer = make_trainer(cache, params, store)
+    os.environ["DVC_ROOT"] = str(store)
+    trainer = make_trainer(cache, params)
     start = time.perf_counter()
     trainer.run()
     seconds = time.perf_counter() - start
@@ -83,10 +83,10 @@ def frozen(cache: Cache, params: TrainParams, store: Path) -> tuple[float, np.nd
 
 def naive(cache: Cache, params: TrainParams) -> tuple[float, np.ndarray]:
     """Likewise, of a plain loop over the same batches."""
-    made = make_trainer(cache, params, Path())
-    model, head, train, val, loss = made.model.eval(), made.head, made.train, made.val, made._loss()
+    made = make_trainer(cache, params)
+    model, head, train, val, loss = made.model.eval(), made.head, made.train, made.val, made.loss
     assert val is not None
-    optimizer = make_optimizer(params.frozen, head)
+    optimizer = make_optimizer(params.frozen, head, head)
     for weight in model.parameters():
         weight.requires_grad_(False)
     for weight in head.parameters():
@@ -95,9 +95,9 @@ def naive(cache: Cache, params: TrainParams) -> tuple[float, np.ndarray]:
     start = time.perf_counter()
     for epoch in range(1, EPOCHS + 1):
         total = torch.zeros(())
-        batches = shuffled_batches(len(train), params.batch_size, params.seed, epoch)
+        batches = epoch_batches(train.targets, params, params.seed, epoch)
         for batch, inputs in zip(batches, inputs_of(train, batches), strict=True):
-            value = loss(model(inputs), train.targets[batch])
+            value = mean(loss, model(inputs), train.targets[batch])
             optimizer.zero_grad()
             value.backward()
             optimizer.step()
@@ -106,6 +106,10 @@ def naive(cache: Cache, params: TrainParams) -> tuple[float, np.ndarray]:
             outputs = torch.cat([model(inputs) for inputs in val.in_order(params.batch_size)])
             losses.append((total.item() / len(train), loss(outputs, val.targets).item()))
     return time.perf_counter() - start, np.array(losses)
+
+
+def mean(loss: Loss, logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+    return loss.each(logits, targets).sum() / loss.weight(targets).sum()
 
 
 def inputs_of(rows: Rows, batches: list[np.ndarray]) -> Iterator[torch.Tensor]:

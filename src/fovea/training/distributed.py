@@ -8,7 +8,6 @@ import os
 import shlex
 import shutil
 import sys
-from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from pathlib import Path
@@ -57,17 +56,6 @@ class World:
         box = [value]
         dist.broadcast_object_list(box)
         return box[0]
-
-    def first_alone(self, compute: Callable[[], Tensor]) -> Tensor:
-        """`compute()` in the first process, then in the others, which find in the store what it has left there."""
-        if self.size == 1:
-            return compute()
-        if self.rank:
-            dist.barrier()
-        result = compute()
-        if not self.rank:
-            dist.barrier()
-        return result
 
     def wrap(self, model: nn.Module) -> nn.Module:
         """The model whose gradients and batch norms are those of the whole batch."""

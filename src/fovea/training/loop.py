@@ -5,7 +5,6 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import nullcontext
 from dataclasses import dataclass, field
-from functools import partial
 from typing import TYPE_CHECKING, Any, NoReturn, cast
 
 import numpy as np
@@ -20,7 +19,6 @@ from fovea.training.batch import Batch
 from fovea.training.checkpoint import Checkpoint
 from fovea.training.data import Rows, epoch_batches
 from fovea.training.distributed import World
-from fovea.training.features import features
 from fovea.training.forward import INFERENCE_BATCH, logits
 from fovea.training.loss import Loss, decided, probabilities
 from fovea.training.optimizer import make_optimizer
@@ -125,8 +123,8 @@ class Trainer:
     def frozen_phase(self) -> Phase:
         """The backbone in eval mode sees each stored row once; the head trains on its features, in every process."""
         self._begin("frozen")
-        train = self.world.first_alone(partial(self._features, self.train, "features"))
-        val = self.world.first_alone(partial(self._features, self.val, "features of val")) if self.val else None
+        train = self._features(self.train, "features")
+        val = self._features(self.val, "features of val") if self.val else None
         targets = self.train.targets
         unmixed = torch.ones(len(targets), device=targets.device)
 
@@ -140,6 +138,8 @@ class Trainer:
         return Phase(self.params.frozen, self.head, step, batches, lambda: self.head(val), alone)
 
     def _features(self, rows: Rows, label: str) -> Tensor:
+        from fovea.training.features import features  # with pandas, which a benchmark on a bare GPU machine lacks
+
         return features(self.model, self.head, rows, self.params, store_folder("features"), self._watched, label)
 
     def full_phase(self) -> Phase:

@@ -5,13 +5,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import torch
 from torch import nn
 
-from fovea.cache.read import Cache
 from fovea.errors import UserError
 from fovea.training.data import Rows, make_rows
 from fovea.training.loss import Loss, make_loss
 from fovea.training.model import build_model, load_pretrained
 
 if TYPE_CHECKING:
+    from fovea.cache.read import Cache
     from fovea.params.train import TrainParams
 
 
@@ -26,7 +26,7 @@ class Prepared(NamedTuple):
     shape: dict[str, Any]
 
 
-def prepare(params: "TrainParams", cache: Cache, device: torch.device) -> Prepared:
+def prepare(params: "TrainParams", cache: "Cache", device: torch.device) -> Prepared:
     """Seeds torch, so that the initial weights are those of `train.seed`.
 
     Raises UserError where the rows of the cache do not allow what `params` asks for, or weights do not fit.
