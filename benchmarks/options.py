@@ -5,9 +5,9 @@
 
 ResNet-18 from scratch where no other is named, at sizes where a training takes a minute. Repeat r draws its own
 validation part (split.seed: r) and weights (train.seed: r) and trains without and with the option, so that both are
-measured on the same images; the test rows are not in the cache. The figure is that of the validation part after the last
-epoch; no epoch is chosen, but by early stopping. "±" is the standard error of the mean difference; "helps" means that
-the difference goes the right way by more than that.
+measured on the same images; the test rows are not in the cache. The figure is that of the validation part after the
+last epoch; no epoch is chosen, but by early stopping. "±" is the standard error of the mean difference; "helps" means
+that the difference goes the right way by more than that.
 """
 
 import argparse
@@ -19,10 +19,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-import yaml
 
-from benchmarks.real_training import Built, Fitted, build, figures, fit, predictions, sections
-from tests.real_sets import FOLDER, MISSING
+from benchmarks.real_training import Built, Fitted, asked, build, figures, fit, has_set, predictions, sections
 
 WEIGHTS = os.environ.get("FOVEA_REAL_WEIGHTS")
 Changes = dict[str, Any]
@@ -115,24 +113,20 @@ def show(name: str, option: Option, pairs: list[tuple[dict[str, float], dict[str
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="What each option changes on a real set")
-    parser.add_argument("words", nargs="*", metavar="OPTION", help=f"of {', '.join(OPTIONS)}, or key=value")
+    parser.add_argument("words", nargs="*", metavar="OPTION|key=value", help=f"options: {', '.join(OPTIONS)}")
     parser.add_argument("--repeats", type=int, default=3)
     given = parser.parse_args()
-    changes = {key: yaml.safe_load(value) for key, _, value in (word.partition("=") for word in given.words if "=" in word)}
-    chosen = [word for word in given.words if "=" not in word] or list(OPTIONS)
-    if unknown := [name for name in chosen if name not in OPTIONS]:
-        parser.error(f"no option {unknown[0]}; there are {', '.join(OPTIONS)}")
-    if FOLDER is None:
-        raise SystemExit(MISSING)
-    print(f"n = {given.repeats} validation parts; {torch.get_num_threads()} of {os.cpu_count()} cores, torch {torch.__version__}")
+    names, changes = asked(given.words, OPTIONS)
+    cores = f"{torch.get_num_threads()} of {os.cpu_count()} cores"
+    print(f"n = {given.repeats} validation parts; {cores}, torch {torch.__version__}")
     print(f"{'option':<21}{'set':<12}{'figure':<18}{'without':>8}{'with':>8}  gain")
     with tempfile.TemporaryDirectory() as folder:
         bench = Bench(Path(folder), changes)
-        for name in chosen:
+        for name in names:
             option = OPTIONS[name]
             if option.on == "pretrained" and WEIGHTS is None:
                 print(f"{name:<21}skipped: set FOVEA_REAL_WEIGHTS")
-            elif not (Path(FOLDER) / SETS[option.on][0]).is_dir():
+            elif not has_set(SETS[option.on][0]):
                 print(f"{name:<21}skipped: {SETS[option.on][0]} is not there")
             else:
                 show(name, option, list(bench.compare(option, given.repeats)))

@@ -24,10 +24,21 @@ from fovea.training.data import make_rows
 from fovea.training.loop import Trainer
 from fovea.training.loss import outputs_of
 from fovea.training.model import build_model, load_pretrained
-from tests.real_sets import FOLDER, REAL_SETS
 from tests.import_closure import ROOT
+from tests.real_sets import FOLDER, MISSING, REAL_SETS
 
 CPU = torch.device("cpu")
+
+
+def asked(words: list[str], rows: Iterable[str]) -> tuple[list[str], dict[str, Any]]:
+    """Of the words of a command line the names in `rows`, all where there is none, and the values of `key=value`."""
+    pairs = [word.partition("=") for word in words if "=" in word]
+    names = [word for word in words if "=" not in word] or list(rows)
+    if unknown := [name for name in names if name not in rows]:
+        raise SystemExit(f"no row {unknown[0]}; there are {', '.join(rows)}")
+    if FOLDER is None:
+        raise SystemExit(MISSING)
+    return names, {key: yaml.safe_load(value) for key, _, value in pairs}
 
 
 def sections(name: str, changes: dict[str, Any]) -> dict[str, Any]:
@@ -68,6 +79,10 @@ def build(name: str, params: dict[str, Any], folder: Path, test: bool = True) ->
     return Built(Cache(cache), found)
 
 
+def has_set(name: str) -> bool:
+    return (Path(FOLDER or "") / name).is_dir()
+
+
 @dataclass
 class Fitted:
     """A trained model, what `predict` needs to know of it, the rows of its history, and the seconds it took."""
@@ -94,7 +109,8 @@ def fit(cache: Cache, params: Any, choose: bool = True) -> Fitted:
         load_pretrained(model, head, params.model, params.weights)
     model.to(memory_format=torch.channels_last)
     start = time.perf_counter()
-    trainer = Trainer(model, head, train, val if choose and len(val) else None, len(classes), params, quiet, lambda *_: None)
+    seen = val if choose and len(val) else None
+    trainer = Trainer(model, head, train, seen, len(classes), params, quiet, lambda *_: None)
     trainer.run()
     record = {"crop": params.crop, "scaling": params.scaling, "loss": params.loss.name, "classes": classes}
     return Fitted(model, record, trainer.history, trainer.best, time.perf_counter() - start)
