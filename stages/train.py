@@ -28,7 +28,7 @@ from fovea.tracking import runs
 from fovea.training.data import make_rows
 from fovea.training.device import choose_device, describe
 from fovea.training.loop import HISTORY, Trainer
-from fovea.training.loss import outputs_of
+from fovea.training.loss import make_loss
 from fovea.training.model import build_model, load_pretrained, save_model
 
 report_user_errors()
@@ -43,8 +43,6 @@ torch.manual_seed(params.seed)
 size = params.crop or cache.attrs["size"]
 if size > cache.attrs["size"]:
     raise UserError(f"train.crop: {size} px is larger than augment.image_size, {cache.attrs['size']} px")
-if params.loss.name == "binary_cross_entropy" and len(classes) != 2:
-    raise UserError(f"train.loss.name: binary_cross_entropy needs two classes, the data have {len(classes)}")
 has_val = bool((index["split"] == "val").any())
 for key, needs_val in (
     ("train.early_stopping", params.early_stopping > 0),
@@ -60,7 +58,7 @@ train = rows((index["split"] == "train").to_numpy())
 val = rows((index["split"] == "val").to_numpy()) if has_val else None
 
 # Model
-head_options = {"outputs": outputs_of(params.loss.name, len(classes)), **vars(params.head)}
+head_options = {"outputs": make_loss(params.loss, train.targets, len(classes)).outputs, **vars(params.head)}
 model, head = build_model(params.model, size=size, **head_options)
 if params.weights != "none":
     load_pretrained(model, head, params.model, params.weights)

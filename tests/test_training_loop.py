@@ -14,7 +14,7 @@ from fovea.errors import UserError
 from fovea.params.train import TrainParams
 from fovea.training.data import make_rows
 from fovea.training.loop import Trainer, backbone_features, better, logits
-from fovea.training.loss import outputs_of
+from fovea.training.loss import make_loss
 from fovea.training.model import build_model
 from tests.small import train_params, write_cache
 
@@ -30,12 +30,12 @@ def trainer(cache: Cache, params: TrainParams, with_val: bool = True) -> Trainer
     torch.manual_seed(params.seed)
     classes = len(cache.attrs["classes"])
     size = params.crop or cache.attrs["size"]
-    outputs = outputs_of(params.loss.name, classes)
-    model, head = build_model(params.model, outputs, params.head.hidden, params.head.dropout, size)
     train, val = (
         make_rows(cache, (cache.index["split"] == part).to_numpy(), params.crop, params.scaling, CPU)
         for part in ("train", "val")
     )
+    outputs = make_loss(params.loss, train.targets, classes).outputs
+    model, head = build_model(params.model, outputs, params.head.hidden, params.head.dropout, size)
     return Trainer(model, head, train, val if with_val else None, classes, params, silent, lambda *epoch: None)
 
 

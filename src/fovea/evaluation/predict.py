@@ -12,7 +12,7 @@ from torch import nn
 from fovea.cache.read import Cache
 from fovea.training.data import make_rows
 from fovea.training.loop import INFERENCE_BATCH, logits
-from fovea.training.loss import probabilities
+from fovea.training.loss import decided, probabilities
 
 
 def predict(
@@ -31,9 +31,9 @@ def predict(
     rows = make_rows(cache, chosen, record["crop"], record["scaling"], device)
     batches = track(rows.in_order(INFERENCE_BATCH), "evaluate", math.ceil(len(rows) / INFERENCE_BATCH))
     model.to(device).to(memory_format=torch.channels_last)  # as in training, so that no last bit differs
-    p = probabilities(logits(model, batches).cpu()).numpy()
+    p = probabilities(record["loss"], logits(model, batches).cpu()).numpy()
     table = index.loc[chosen, ["image", "split", "label"]].reset_index(drop=True)
     classes = np.array(record["classes"], dtype=object)
-    table["prediction"] = classes[p.argmax(1)]
+    table["prediction"] = classes[decided(record["loss"], p)]
     table[[f"p_{name}" for name in classes]] = p
     return table.sort_values("image", ignore_index=True)

@@ -11,7 +11,8 @@ from torch import Tensor, nn
 
 from fovea.errors import UserError
 from fovea.training.data import Rows, Timed, shuffled_batches
-from fovea.training.loss import Loss, balanced_weights, make_loss, probabilities
+from fovea.training.loss import decided, make_loss, predicted, probabilities
+from fovea.training.optimizer import make_optimizer
 from fovea.training.schedule import Plateau, learning_rate
 from fovea.training.scores import score
 
@@ -55,17 +56,12 @@ class Trainer:
     def run(self) -> None:
         """Train both phases. Raises UserError if the loss is not finite."""
         self.best_state: dict[str, Tensor] = {}
-        self.loss = self._loss()
+        self.loss = make_loss(self.params.loss, self.train.targets, self.classes)
         if self.params.frozen.epochs:
             self._frozen_phase()
         if self.params.full.epochs:
             self._full_phase()
         self.model.load_state_dict(self.best_state)
-
-    def _loss(self) -> Loss:
-        loss = self.params.loss
-        weights = balanced_weights(self.train.targets, self.classes) if loss.class_weights == "balanced" else None
-        return make_loss(loss.name, loss.label_smoothing, weights)
 
     def _frozen_phase(self) -> None:
         """The backbone in eval mode sees each stored row once; the head trains on its features."""
@@ -100,7 +96,7 @@ class Trainer:
     def _phase(
         self, name: str, phase: "PhaseParams", module: nn.Module, batches: Batches, val_logits: Callable[[], Tensor]
     ) -> None:
-        optimizer = make_optimizer(phase, module)
+        optimizer = make_optimizer(phase, module, self.head)
         plateau = Plateau(phase.schedule.factor, phase.schedule.patience) if phase.schedule.name == "plateau" else None
         steps_per_epoch = len(shuffled_batches(len(self.train), self.params.batch_size, 0, 0))
         phase_best: Epoch = {}
@@ -142,16 +138,16 @@ class Trainer:
         logged: list[tuple[dict[str, Any], Tensor]] = []
         for rate, (inputs, targets) in zip(rates, self.track(batches, label, len(rates)), strict=True):
             for group in optimizer.param_groups:
-                group["lr"] = rate
+                group["lr"] = group["factor"] * rate
             with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
                 outputs = module(inputs)
-            loss = self.loss(outputs.float(), targets)
+            loss = self._mean_loss(outputs.float(), targets)
             optimizer.zero_grad(set_to_none=True)
             loss.backward()
             optimizer.step()
             with torch.no_grad():
                 total += loss.detach() * len(targets)
-                right += (predicted(outputs) == targets).sum()
+                right += (predicted(self.params.loss.name, outputs) == targets).sum()
             seen += len(targets)
             if self.step % self.params.log_every == 0:
                 where = {"step": self.step, "epoch": epoch, "samples": self.samples + seen, "lr": rate}
@@ -168,8 +164,13 @@ class Trainer:
         if self.val is None:
             return {}
         outputs = val_logits().float()
-        scores = score(self.val.targets.cpu().numpy(), probabilities(outputs.cpu()).numpy())
-        return {"val_loss": self.loss(outputs, self.val.targets).item()} | {f"val_{k}": v for k, v in scores.items()}
+        chances = probabilities(self.params.loss.name, outputs.cpu()).numpy()
+        scores = score(self.val.targets.cpu().numpy(), chances, decided(self.params.loss.name, chances))
+        loss = self._mean_loss(outputs, self.val.targets).item()
+        return {"val_loss": loss} | {f"val_{key}": value for key, value in scores.items()}
+
+    def _mean_loss(self, logits: Tensor, targets: Tensor) -> Tensor:
+        return self.loss.each(logits, targets).sum() / self.loss.weight(targets).sum()
 
     def _keep(self, row: Epoch, data_wait: float) -> None:
         """Record an epoch; copy the weights if it is the best so far (the live ones go on changing)."""
@@ -193,18 +194,6 @@ def lower_is_better(row: Epoch, metric: str) -> float:
     """The validation metric, negated unless it is the loss; an undefined one is the worst."""
     value = row[f"val_{metric}"]
     return math.inf if math.isnan(value) else value if metric == "loss" else -value
-
-
-def predicted(outputs: Tensor) -> Tensor:
-    """Class (n,) int64 of logits (n, outputs)."""
-    return (outputs[:, 0] > 0).long() if outputs.shape[1] == 1 else outputs.argmax(1)
-
-
-def make_optimizer(phase: "PhaseParams", module: nn.Module) -> torch.optim.Optimizer:
-    """Fused where the device has it: one kernel for all weights instead of several for each."""
-    options = {**vars(phase.optimizer), "lr": phase.lr}
-    kinds: dict[str, Any] = {"sgd": torch.optim.SGD, "adam": torch.optim.Adam, "adamw": torch.optim.AdamW}
-    return kinds[options.pop("name")](module.parameters(), fused=True, **options)
 
 
 @torch.no_grad()

@@ -6,13 +6,13 @@
 import numpy as np
 
 
-def score(targets: np.ndarray, probabilities: np.ndarray) -> dict[str, float]:
+def score(targets: np.ndarray, probabilities: np.ndarray, predictions: np.ndarray) -> dict[str, float]:
     """accuracy, balanced_accuracy (macro recall), auroc (one-vs-rest, macro) and kappa (quadratic weights).
 
-    `targets` (n,) int, `probabilities` (n, classes) float. Classes without an image are left out of the averages;
-    a figure that is not defined is NaN.
+    `targets` and `predictions` (n,) int, `probabilities` (n, classes) float. Classes without an image are left
+    out of the averages; a figure that is not defined is NaN.
     """
-    confusion = confusion_matrix(targets, probabilities.argmax(1), probabilities.shape[1])
+    confusion = confusion_matrix(targets, predictions, probabilities.shape[1])
     support = confusion.sum(1)
     recall = np.diag(confusion)[support > 0] / support[support > 0]
     return {
