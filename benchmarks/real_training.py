@@ -22,7 +22,7 @@ from fovea.params.every import SCHEMAS
 from fovea.split import split_images, unit_of
 from fovea.training.data import make_rows
 from fovea.training.loop import Trainer
-from fovea.training.loss import outputs_of
+from fovea.training.loss import make_loss
 from fovea.training.model import build_model, load_pretrained
 from tests.import_closure import ROOT
 from tests.real_sets import FOLDER, MISSING, REAL_SETS
@@ -104,7 +104,8 @@ def fit(cache: Cache, params: Any, choose: bool = True) -> Fitted:
     size = params.crop or cache.attrs["size"]
     train, val = (make_rows(cache, (split == part).to_numpy(), params.crop, params.scaling, CPU)
                   for part in ("train", "val"))
-    model, head = build_model(params.model, outputs_of(params.loss.name, len(classes)), **vars(params.head), size=size)
+    outputs = make_loss(params.loss, train.targets, len(classes)).outputs
+    model, head = build_model(params.model, outputs, **vars(params.head), size=size)
     if params.weights != "none":
         load_pretrained(model, head, params.model, params.weights)
     model.to(memory_format=torch.channels_last)
