@@ -67,7 +67,7 @@ def frozen_params(hidden: int, lr: float) -> TrainParams:
 
 
 def make_trainer(cache: Cache, params: TrainParams) -> Trainer:
-    model, head, train, val, loss, _ = prepare(params, cache, CPU)
+    model, head, train, val, loss, *_ = prepare(params, cache, CPU)
     return Trainer(model, head, train, val, loss, params, silent, lambda *epoch: None)
 
 
@@ -104,7 +104,7 @@ def naive(cache: Cache, params: TrainParams) -> tuple[float, np.ndarray]:
             total += value.detach() * len(batch)
         with torch.no_grad():
             outputs = torch.cat([model(inputs) for inputs in val.in_order(params.batch_size)])
-            losses.append((total.item() / len(train), loss(outputs, val.targets).item()))
+            losses.append((total.item() / len(train), mean(loss, outputs, val.targets).item()))
     return time.perf_counter() - start, np.array(losses)
 
 

@@ -76,7 +76,7 @@ def bare_step(name: str, size: int, batch: int, steps: int, device: torch.device
 
 def with_fovea(name: str, cache: Any, batch: int, device: torch.device) -> Epoch:
     params = namespace(OPTIONS | {"model": name, "batch_size": batch})
-    model, head = build_model(name, CLASSES, 0, 0.0, cache.attrs["size"])
+    model, head = build_model(name, CLASSES, 0, 0.0, cache.attrs["size"], "standard")
     model.to(device).to(memory_format=torch.channels_last)
     rows = make_rows(cache, np.ones(len(cache), bool), None, params.scaling, device)
     loss = make_loss(params.loss, rows.targets, CLASSES)

@@ -11,6 +11,7 @@ import os
 import platform
 import sys
 from contextlib import nullcontext
+from dataclasses import asdict
 from functools import partial
 from hashlib import md5
 from importlib.metadata import version
@@ -43,13 +44,16 @@ if machine.launcher and "RANK" not in os.environ:
 cache = Cache("data/cache")
 device = choose_device(machine.device)
 world = join(device)
-model, head, train, val, loss, shape = prepare(params, cache, device)
+model, head, train, val, loss, shape, taken = prepare(params, cache, device)
+if taken and world.rank == 0:
+    print(f"train: {params.weights}: {taken}", flush=True)
 
 # What a checkpoint must agree on with the training that goes on from it
 libraries = {name: library_version(name) for name in ("torch", "torchvision", "timm")}
 origin = {
     "params": params.model_dump(mode="json"),
     "data": md5(Path("data/cache/index.parquet").read_bytes(), usedforsecurity=False).hexdigest(),
+    "weights": taken.source if taken else None,
     "code": code_of_training(__file__),
     "libraries": libraries,
     "device": device.type,
@@ -119,6 +123,7 @@ with (open_checkpoint(origin, machine.checkpoint) if world.rank == 0 else nullco
             {
                 **needed,
                 "weights": params.weights,
+                "taken": taken and asdict(taken),
                 "data": {"name": cache.attrs["name"], "digest": cache.attrs["digest"], "train_rows": len(train)},
                 "best": {key: value if not isinstance(value, float) or math.isfinite(value) else None
                          for key, value in trainer.best.items()},  # JSON has no NaN

@@ -43,7 +43,7 @@ class Asked:
         self.cache, self.store, self.params = cache, store, train_params(**changes)
         torch.manual_seed(seed)
         size = self.params.crop or cache.attrs["size"]
-        self.model, self.head = build_model("resnet18", 3, self.params.head.hidden, 0.0, size)
+        self.model, self.head = build_model("resnet18", 3, self.params.head.hidden, 0.0, size, "standard")
         self.calls = 0
         self.model.register_forward_hook(self._count)
 

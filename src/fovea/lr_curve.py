@@ -42,7 +42,7 @@ def find(out: Path) -> list[str]:
 
 def test_of(params: TrainParams, cache: Cache, device: torch.device) -> RangeTest:
     """The full phase as `train` begins it, its epochs one after the other for as long as the test asks."""
-    model, head, train, _, loss, _ = prepare(params, cache, device)
+    model, head, train, _, loss, *_ = prepare(params, cache, device)
     trainer = Trainer(model, head, train, None, loss, params, lambda items, *_: iter(items), lambda *_: None)
     phase = trainer.full_phase()
     model.train()

@@ -110,7 +110,7 @@ class Trainer:
         """Train both phases. Raises UserError if the loss is not finite, and Stopped after `should_stop`."""
         self._start = time.monotonic() - self.at.clock
         if self.world.rank:
-            torch.manual_seed(self.params.seed + self.world.rank + self.at.step)  # or dropout would be that of the first
+            torch.manual_seed(self.params.seed + self.world.rank + self.at.step)  # its dropout is not the first's
         try:
             if self.params.frozen.epochs and self.at.phase != "full":
                 self._run(self.frozen_phase())

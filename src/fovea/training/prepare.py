@@ -8,7 +8,8 @@ from torch import nn
 from fovea.errors import UserError
 from fovea.training.data import Rows, make_rows
 from fovea.training.loss import Loss, make_loss
-from fovea.training.model import build_model, load_pretrained
+from fovea.training.model import build_model
+from fovea.training.weights import Taken, load_pretrained
 
 if TYPE_CHECKING:
     from fovea.cache.read import Cache
@@ -16,7 +17,8 @@ if TYPE_CHECKING:
 
 
 class Prepared(NamedTuple):
-    """`val` is None without validation rows. `shape` are the arguments of `build_model` beside the name."""
+    """`val` is None without validation rows; `shape` are the arguments of `build_model` beside the name; `taken` says
+    what the model got from `train.weights`, None if those are `none`."""
 
     model: nn.Module
     head: nn.Module
@@ -24,6 +26,7 @@ class Prepared(NamedTuple):
     val: Rows | None
     loss: Loss
     shape: dict[str, Any]
+    taken: Taken | None
 
 
 def prepare(params: "TrainParams", cache: "Cache", device: torch.device) -> Prepared:
@@ -40,13 +43,14 @@ def prepare(params: "TrainParams", cache: "Cache", device: torch.device) -> Prep
     )  # fmt: skip
     assert train is not None
     loss = make_loss(params.loss, train.targets, len(cache.attrs["classes"]))
-    shape = {"outputs": loss.outputs, **vars(params.head), "size": train.crop}
+    shape = {"outputs": loss.outputs, **vars(params.head), "size": train.crop, "stem": params.stem}
     torch.manual_seed(params.seed)
     model, head = build_model(params.model, **shape)
+    taken = None
     if params.weights != "none":
-        load_pretrained(model, head, params.model, params.weights)
+        taken = load_pretrained(model, head, params.model, train.crop, params.weights, params.strict)
     model.to(device).to(memory_format=torch.channels_last)
-    return Prepared(model, head, train, val, loss, shape)
+    return Prepared(model, head, train, val, loss, shape, taken)
 
 
 def _check(params: "TrainParams", side: int, has_val: bool) -> None:

@@ -1,0 +1,136 @@
+"""What each option of training changes on a real set: without, with, and the difference, over n validation parts.
+
+    FOVEA_REAL_DATA=<folder of the sets> FOVEA_REAL_WEIGHTS=<folder of weights> \\
+        python -m benchmarks.options [OPTION ...] [--repeats 3] [key=value ...]
+
+ResNet-18 from scratch where no other is named, at sizes where a training takes a minute. Repeat r draws its own
+validation part (split.seed: r) and weights (train.seed: r) and trains without and with the option, so that both are
+measured on the same images; the test rows are not in the cache. The figure is that of the validation part after the
+last epoch; no epoch is chosen, but by early stopping. "±" is the standard error of the mean difference; "helps" means
+that the difference goes the right way by more than that.
+"""
+
+import argparse
+import os
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+
+from benchmarks.real_training import Built, Fitted, asked, build, figures, fit, has_set, predictions, sections
+
+WEIGHTS = os.environ.get("FOVEA_REAL_WEIGHTS")
+Changes = dict[str, Any]
+
+GRADES: Changes = {  # 720 images to train on, 480 to look at
+    "augment.image_size": 28, "dataset.splits": {"train": "train", "val": "train", "test": "test"}, "split.val": 0.4,
+    "train.full.epochs": 12, "train.batch_size": 32, "train.loss.class_weights": "none",
+}  # fmt: skip
+MYOPIA: Changes = {  # 200 and 200
+    "augment.image_size": 64, "split.val": 0.5, "train.full.epochs": 16, "train.loss.class_weights": "none",
+}
+PRETRAINED: Changes = {  # 2,197 and 732: as many epochs as a minute holds
+    "augment.image_size": 96, "augment.crop": "none", "split.val": 0.25, "train.full.epochs": 3,
+    "train.batch_size": 32, "train.model": "squeezenet1_1", "train.scaling": "caffe",
+    "train.loss.class_weights": "none", "train.full.lr": 0.0005,
+    "train.weights": f"{WEIGHTS}/squeezenet1_1_features_from_keras_h5.pth",
+}  # fmt: skip
+SETS = {"grades": ("retinamnist", GRADES), "myopia": ("palm", MYOPIA), "pretrained": ("aptos2019", PRETRAINED)}
+
+
+class Option(NamedTuple):
+    """One comparison: the settings both sides share, what only one side has, and the figure that should gain."""
+
+    on: str             # of SETS
+    figure: str         # loss and seconds should fall, all others rise
+    only: Changes       # the option
+    both: Changes = {}  # noqa: RUF012  # never changed
+    without: Changes = {}  # noqa: RUF012  # what it takes the place of
+
+
+LONGER = {"train.full.epochs": 24}
+OPTIONS = {
+    "mixup": Option("myopia", "loss", {"train.mix.mixup": 0.4}, LONGER),
+    "cutmix": Option("myopia", "loss", {"train.mix.cutmix": 1.0}, LONGER),
+    "erasing": Option("myopia", "loss", {"train.transforms.erasing": 0.5}, LONGER),
+    "average": Option("grades", "auroc", {"train.average": 0.99}, {"train.full.schedule": {"name": "constant"}}),
+    "gradient_clip": Option("grades", "auroc", {"train.gradient_clip": 1.0}, {
+        "train.full.optimizer": {"name": "sgd", "momentum": 0.9, "nesterov": True, "weight_decay": 0.0005},
+        "train.full.lr": 0.5}),
+    "label_smoothing": Option("grades", "loss", {"train.loss.label_smoothing": 0.1}, LONGER),
+    "focal": Option("grades", "loss", {"train.loss.name": "focal", "train.loss.gamma": 2.0}, LONGER),
+    "class_weights": Option("grades", "balanced_accuracy", {"train.loss.class_weights": "balanced"}),
+    "sampling": Option("grades", "balanced_accuracy", {"train.sampling": "balanced"}),
+    "ordinal": Option("grades", "kappa", {"train.loss.name": "ordinal"}),
+    "binary_cross_entropy": Option("myopia", "auroc", {"train.loss.name": "binary_cross_entropy"}),
+    "small stem": Option("grades", "auroc", {"train.stem": "small"}, {"train.full.epochs": 4}),
+    "views": Option("grades", "loss", {"evaluate.views": 8}),
+    "early_stopping": Option("myopia", "seconds", {"train.early_stopping": 4}, {
+        "train.full.epochs": 30, "train.best_metric": "loss", "train.full.schedule": {"name": "constant"}}),
+    "weights": Option("pretrained", "kappa", {}, {}, {"train.weights": "none"}),
+    "backbone": Option("pretrained", "kappa", {"train.full.backbone": 0.2}, {"train.full.lr": 0.002}),
+    "layer_decay": Option("pretrained", "kappa", {"train.full.layer_decay": 0.8}, {"train.full.lr": 0.002}),
+}  # fmt: skip
+
+
+class Bench:
+    """Trains each configuration once, however many options are compared with it."""
+
+    def __init__(self, folder: Path, changes: Changes) -> None:
+        self.folder, self.changes = folder, changes
+        self.fitted: dict[str, tuple[Built, Fitted]] = {}
+
+    def measure(self, option: Option, only: Changes, repeat: int) -> dict[str, float]:
+        """Figures of the validation part of a repeat, and the seconds of the training."""
+        name, base = SETS[option.on]
+        seeds = {"split.seed": repeat, "train.seed": repeat}
+        params = sections(name, {**base, **option.both, **only, **seeds, **self.changes})
+        key = repr({section: params[section] for section in ("dataset", "split", "augment", "train")})
+        if key not in self.fitted:
+            built = build(name, params, self.folder, test=False)
+            chosen = params["train"].early_stopping > 0 or "train.best_metric" in option.both
+            self.fitted[key] = built, fit(built.cache, params["train"], choose=chosen)
+        built, fitted = self.fitted[key]
+        return {**figures(predictions(fitted, built.cache, params["evaluate"]), built.cache), "seconds": fitted.seconds}
+
+    def compare(self, option: Option, repeats: int) -> Iterator[tuple[dict[str, float], dict[str, float]]]:
+        for repeat in range(repeats):
+            yield self.measure(option, option.without, repeat), self.measure(option, option.only, repeat)
+
+
+def show(name: str, option: Option, pairs: list[tuple[dict[str, float], dict[str, float]]]) -> None:
+    without, having = (np.array([side[option.figure] for side in sides]) for sides in zip(*pairs, strict=True))
+    gain = (having - without) * (-1 if option.figure in ("loss", "seconds") else 1)
+    error = gain.std(ddof=1) / len(gain) ** 0.5 if len(gain) > 1 else float("nan")
+    seconds = [np.mean([side["seconds"] for side in sides]) for sides in zip(*pairs, strict=True)]
+    verdict = "helps" if gain.mean() > error else ""
+    print(f"{name:<21}{SETS[option.on][0]:<12}{option.figure:<18}{without.mean():8.3f}{having.mean():8.3f}  "
+          f"{gain.mean():+.3f} ± {error:.3f}  {seconds[0]:4.0f} {seconds[1]:4.0f} s  {verdict}", flush=True)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="What each option changes on a real set")
+    parser.add_argument("words", nargs="*", metavar="OPTION|key=value", help=f"options: {', '.join(OPTIONS)}")
+    parser.add_argument("--repeats", type=int, default=3)
+    given = parser.parse_args()
+    names, changes = asked(given.words, OPTIONS)
+    cores = f"{torch.get_num_threads()} of {os.cpu_count()} cores"
+    print(f"n = {given.repeats} validation parts; {cores}, torch {torch.__version__}")
+    print(f"{'option':<21}{'set':<12}{'figure':<18}{'without':>8}{'with':>8}  gain")
+    with tempfile.TemporaryDirectory() as folder:
+        bench = Bench(Path(folder), changes)
+        for name in names:
+            option = OPTIONS[name]
+            if option.on == "pretrained" and WEIGHTS is None:
+                print(f"{name:<21}skipped: set FOVEA_REAL_WEIGHTS")
+            elif not has_set(SETS[option.on][0]):
+                print(f"{name:<21}skipped: {SETS[option.on][0]} is not there")
+            else:
+                show(name, option, list(bench.compare(option, given.repeats)))
+
+
+if __name__ == "__main__":
+    main()
