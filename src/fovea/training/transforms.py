@@ -109,7 +109,7 @@ def apply_cpu(images: np.ndarray, draws: Draws, crop: int) -> Iterator[np.ndarra
     for i, image in enumerate(images):
         cv2.warpAffine(image, draws.affine[i], (crop, crop), out, cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP)
         if recolour:
-            lift = lifts[i] * (out[::4, ::4].mean((0, 1)) @ LUMA)
+            lift = lifts[i] * (cv2.mean(out[::4, ::4])[:3] @ LUMA)
             cv2.transform(out, np.column_stack([matrices[i], [lift] * 3]), out)
         yield out
 
