@@ -1,5 +1,6 @@
 """The order of an epoch, and the batches that come of it, on the CPU and as on a GPU."""
 
+import threading
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -161,6 +162,17 @@ def test_what_autograd_keeps_of_a_batch_is_not_overwritten(cache: Cache) -> None
     list(stream)
     loss.backward()
     assert weight.grad is not None and weight.grad.item() == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("resident", [None, False, True], ids=["cpu", "staged", "resident"])
+def test_an_epoch_that_is_left_early_leaves_no_thread(cache: Cache, resident: bool | None) -> None:
+    rows, params = train_rows(cache, resident=resident), train_params(batch_size=2)
+    for start in (lambda: rows.batches([np.arange(2)] * 9, params, 1), lambda: rows.in_order(2)):
+        before, stream = threading.active_count(), start()
+        next(stream)
+        assert threading.active_count() == before + 1
+        del stream
+        assert threading.active_count() == before
 
 
 def test_a_loop_that_drops_its_batches_gets_by_with_few_buffers() -> None:

@@ -53,16 +53,11 @@ def draw(params: "TransformParams", size: int, crop: int, seed: int, epoch: int,
     zoom = params.scale[0] * (params.scale[1] / params.scale[0]) ** u[:, 3]  # as often smaller as larger
     free = size - crop
     offset_x, offset_y = np.floor(u[:, 4] * (free + 1)), np.floor(u[:, 5] * (free + 1))
-    brightness, contrast, saturation = (
-        1 + strength * (2 * u[:, 6 + i] - 1) for i, strength in enumerate(_colour_strengths(params))
-    )
+    strengths = (params.brightness, params.contrast, params.saturation)
+    brightness, contrast, saturation = (1 + strength * (2 * u[:, 6 + i] - 1) for i, strength in enumerate(strengths))
     erased = np.where(u[:, 9:10] < params.erasing, _rectangles(u[:, 10:14], crop), 0)
     affine = _affine(mirror_x, mirror_y, angle, zoom, offset_x, offset_y, size)
     return Draws(affine, brightness, contrast, saturation, erased)
-
-
-def _colour_strengths(params: "TransformParams") -> tuple[float, float, float]:
-    return params.brightness, params.contrast, params.saturation
 
 
 def _rectangles(u: np.ndarray, crop: int) -> np.ndarray:
@@ -114,7 +109,7 @@ def apply_cpu(images: np.ndarray, draws: Draws, crop: int) -> Iterator[np.ndarra
     for i, image in enumerate(images):
         cv2.warpAffine(image, draws.affine[i], (crop, crop), out, cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP)
         if recolour:
-            lift = lifts[i] * (out[::4, ::4].mean((0, 1)) @ LUMA)
+            lift = lifts[i] * (cv2.mean(out[::4, ::4])[:3] @ LUMA)
             cv2.transform(out, np.column_stack([matrices[i], [lift] * 3]), out)
         yield out
 
@@ -126,14 +121,17 @@ def erase(image: np.ndarray, box: np.ndarray, value: np.ndarray | float) -> None
 
 
 def warp_batched(images: "Tensor", affine: "Tensor", crop: int) -> "Tensor":
-    """Images (n, 3, size, size) in [0, 255] on any device to (n, 3, crop, crop), by affine (n, 2, 3), both float32."""
+    """Images (n, 3, size, size) in [0, 255] on any device to (n, 3, crop, crop), by affine (n, 2, 3), both float32.
+
+    No matrix product: TF32 would move points by a tenth of a pixel.
+    """
     import torch
     import torch.nn.functional as F
 
-    n, size = len(images), images.shape[-1]
-    x, y = torch.meshgrid(*(torch.arange(crop, device=images.device),) * 2, indexing="xy")
-    points = torch.stack([x, y, torch.ones_like(x)], dim=-1).float().view(1, -1, 3) @ affine.transpose(1, 2)
-    grid = ((2 * points + 1) / size - 1).view(n, crop, crop, 2)
+    place = torch.arange(crop, device=images.device, dtype=torch.float32)
+    by_x, by_y, offset = (affine[:, None, None, :, i] for i in range(3))
+    points = by_x * place.view(1, 1, -1, 1) + (by_y * place.view(1, -1, 1, 1) + offset)  # (n, y, x, 2)
+    grid = (2 * points + 1) / images.shape[-1] - 1
     return F.grid_sample(images.float(), grid, mode="bilinear", padding_mode="zeros", align_corners=False)
 
 
@@ -143,7 +141,10 @@ def recolour_batched(images: "Tensor", matrices: "Tensor", lifts: "Tensor") -> "
 
     red, green, blue = images[:, :, ::4, ::4].mean((2, 3)).unbind(1)
     lift = lifts * (LUMA[0] * red + LUMA[1] * green + LUMA[2] * blue)
-    return (torch.einsum("nij,njhw->nihw", matrices, images) + lift.view(-1, 1, 1, 1)).clamp_(0, 255)
+    out = lift.view(-1, 1, 1, 1)
+    for channel in range(3):  # no matrix product, see above
+        out = torch.addcmul(out, matrices[:, :, channel, None, None], images[:, channel : channel + 1])
+    return out.clamp_(0, 255)
 
 
 def inside(boxes: "Tensor", crop: int) -> "Tensor":
