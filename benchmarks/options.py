@@ -115,7 +115,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="What each option changes on a real set")
     parser.add_argument("words", nargs="*", metavar="OPTION|key=value", help=f"options: {', '.join(OPTIONS)}")
     parser.add_argument("--repeats", type=int, default=3)
-    given = parser.parse_args()
+    given = parser.parse_intermixed_args()
     names, changes = asked(given.words, OPTIONS)
     cores = f"{torch.get_num_threads()} of {os.cpu_count()} cores"
     print(f"n = {given.repeats} validation parts; {cores}, torch {torch.__version__}")
