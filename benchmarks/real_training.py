@@ -23,7 +23,8 @@ from fovea.split import split_images, unit_of
 from fovea.training.data import make_rows
 from fovea.training.loop import Trainer
 from fovea.training.loss import make_loss
-from fovea.training.model import build_model, load_pretrained
+from fovea.training.model import build_model
+from fovea.training.weights import load_pretrained
 from tests.import_closure import ROOT
 from tests.real_sets import FOLDER, MISSING, REAL_SETS
 
@@ -105,9 +106,9 @@ def fit(cache: Cache, params: Any, choose: bool = True) -> Fitted:
     train, val = (make_rows(cache, (split == part).to_numpy(), params.crop, params.scaling, CPU)
                   for part in ("train", "val"))
     outputs = make_loss(params.loss, train.targets, len(classes)).outputs
-    model, head = build_model(params.model, outputs, **vars(params.head), size=size)
+    model, head = build_model(params.model, outputs, **vars(params.head), size=size, stem=params.stem)
     if params.weights != "none":
-        load_pretrained(model, head, params.model, params.weights)
+        load_pretrained(model, head, params.model, size, params.weights, params.strict)
     model.to(memory_format=torch.channels_last)
     start = time.perf_counter()
     seen = val if choose and len(val) else None
@@ -123,7 +124,7 @@ def quiet(items: Iterable[Any], label: str, total: int) -> Iterator[Any]:
 
 def predictions(fitted: Fitted, cache: Cache, params: Any) -> pd.DataFrame:
     """The predicted validation and test images, as the stage evaluate saves them; `params` are those of `evaluate`."""
-    return predict(fitted.model, fitted.record, cache, CPU, quiet)
+    return predict(fitted.model, fitted.record, cache, CPU, params.views, quiet)
 
 
 def figures(table: pd.DataFrame, cache: Cache) -> dict[str, float]:

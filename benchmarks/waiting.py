@@ -55,7 +55,7 @@ def waits(cache: Cache, params: TrainParams) -> tuple[list[float], float]:
     """The shares of the epochs, and the seconds of a step."""
     size = cache.attrs["size"]
     rows = make_rows(cache, np.ones(len(cache), bool), None, params.scaling, CPU)
-    model, head = build_model("resnet18", 5, 0, 0.0, size)
+    model, head = build_model("resnet18", 5, 0, 0.0, size, "standard")
     model.to(memory_format=torch.channels_last)
     shares: list[float] = []
 

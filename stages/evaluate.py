@@ -31,7 +31,8 @@ machine = load("machine", MachineParams)
 model, record = load_model("models/model.pt")
 
 device, shown = choose_device(machine.device), partial(track, unit="batches")
-write_predictions("reports/predictions.csv", predict(model, record, Cache("data/cache"), device, shown))
+table = predict(model, record, Cache("data/cache"), device, params.views, shown)
+write_predictions("reports/predictions.csv", table)
 
 # From here on only the saved table counts, so that anybody can compute the figures again
 predictions = read_predictions("reports/predictions.csv")

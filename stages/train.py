@@ -9,6 +9,7 @@ mlflow_run.json, and opens one MLflow run.
 import math
 import platform
 import time
+from dataclasses import asdict
 from functools import partial
 from importlib.metadata import version
 from typing import Any
@@ -29,7 +30,8 @@ from fovea.training.data import make_rows
 from fovea.training.device import choose_device, describe
 from fovea.training.loop import HISTORY, Trainer
 from fovea.training.loss import make_loss
-from fovea.training.model import build_model, load_pretrained, save_model
+from fovea.training.model import build_model, save_model
+from fovea.training.weights import load_pretrained
 
 report_user_errors()
 params = load("train", TrainParams)
@@ -59,9 +61,11 @@ val = rows((index["split"] == "val").to_numpy()) if has_val else None
 
 # Model
 head_options = {"outputs": make_loss(params.loss, train.targets, len(classes)).outputs, **vars(params.head)}
-model, head = build_model(params.model, size=size, **head_options)
+model, head = build_model(params.model, size=size, stem=params.stem, **head_options)
+taken = None
 if params.weights != "none":
-    load_pretrained(model, head, params.model, params.weights)
+    taken = load_pretrained(model, head, params.model, size, params.weights, params.strict)
+    print(f"train: {params.weights}: {taken}", flush=True)
 model.to(device).to(memory_format=torch.channels_last)
 
 # One MLflow run, which shows every epoch as it ends
@@ -95,6 +99,7 @@ with run:
         "size": size,
         "crop": params.crop,
         **head_options,
+        "stem": params.stem,
         "scaling": params.scaling,
         "loss": params.loss.name,
         "classes": classes,
@@ -106,6 +111,7 @@ with run:
         {
             **needed,
             "weights": params.weights,
+            "taken": taken and asdict(taken),
             "data": {"name": cache.attrs["name"], "digest": cache.attrs["digest"], "train_rows": len(train)},
             "best": {key: value if not isinstance(value, float) or math.isfinite(value) else None
                      for key, value in trainer.best.items()},  # JSON has no NaN

@@ -1,4 +1,5 @@
-"""Settings for the real image sets below the folder that FOVEA_REAL_DATA names, on top of params.yaml."""
+"""Settings for the real image sets below the folder that FOVEA_REAL_DATA names, on top of params.yaml; and whether
+there are real weights, in the folder that FOVEA_REAL_WEIGHTS names."""
 
 import os
 from pathlib import Path
@@ -12,6 +13,10 @@ from tests.import_closure import ROOT
 FOLDER = os.environ.get("FOVEA_REAL_DATA")
 MISSING = "needs real image sets: set FOVEA_REAL_DATA to their folder"
 needs_real_sets = pytest.mark.skipif(FOLDER is None, reason=MISSING)
+REAL_WEIGHTS = os.environ.get("FOVEA_REAL_WEIGHTS")
+needs_real_weights = pytest.mark.skipif(
+    REAL_WEIGHTS is None, reason="needs real weights: set FOVEA_REAL_WEIGHTS to their folder"
+)
 
 
 def _recipe_dataset(recipe: str) -> dict[str, Any]:

@@ -35,7 +35,7 @@ def trainer(cache: Cache, params: TrainParams, with_val: bool = True) -> Trainer
         for part in ("train", "val")
     )
     outputs = make_loss(params.loss, train.targets, classes).outputs
-    model, head = build_model(params.model, outputs, params.head.hidden, params.head.dropout, size)
+    model, head = build_model(params.model, outputs, params.head.hidden, params.head.dropout, size, params.stem)
     return Trainer(model, head, train, val if with_val else None, classes, params, silent, lambda *epoch: None)
 
 

@@ -21,14 +21,14 @@ def factors_of(model: nn.Module, head: nn.Module, **changes: Any) -> dict[str, f
 
 
 def test_factors_of_one_are_one_group_with_every_weight_in_its_order() -> None:
-    model, head = build_model("resnet18", 3, 0, 0.0, 32)
+    model, head = build_model("resnet18", 3, 0, 0.0, 32, "standard")
     (group,) = make_optimizer(train_params().full, model, head).param_groups
     assert group["factor"] == 1.0
     assert [id(weight) for weight in group["params"]] == [id(weight) for weight in model.parameters()]
 
 
 def test_the_backbone_has_its_factor_and_the_head_has_none() -> None:
-    model, head = build_model("resnet18", 3, 4, 0.0, 32)
+    model, head = build_model("resnet18", 3, 4, 0.0, 32, "standard")
     factors = factors_of(model, head, backbone=0.1)
     assert {name for name, factor in factors.items() if factor == 1.0} == {
         "fc.0.weight", "fc.0.bias", "fc.3.weight", "fc.3.bias"}  # fmt: skip
@@ -36,7 +36,7 @@ def test_the_backbone_has_its_factor_and_the_head_has_none() -> None:
 
 
 def test_a_weight_that_has_a_small_factor_moves_less() -> None:
-    model, head = build_model("resnet18", 3, 0, 0.0, 32)
+    model, head = build_model("resnet18", 3, 0, 0.0, 32, "standard")
     before = {name: weight.detach().clone() for name, weight in model.named_parameters()}
     sgd = {"name": "sgd", "momentum": 0.0, "nesterov": False, "weight_decay": 0.0}
     optimizer = make_optimizer(train_params(full__backbone=0.01, full__lr=0.5, full__optimizer=sgd).full, model, head)
@@ -49,7 +49,7 @@ def test_a_weight_that_has_a_small_factor_moves_less() -> None:
 
 
 def test_layers_decay_from_the_head_down_to_the_first_block() -> None:
-    model, head = build_model("resnet18", 3, 0, 0.0, 32)
+    model, head = build_model("resnet18", 3, 0, 0.0, 32, "standard")
     factors = factors_of(model, head, layer_decay=0.5, backbone=0.8)
     assert factors["fc.bias"] == 1.0
     assert factors["layer4.1.conv2.weight"] == 0.8 * 0.5
@@ -59,7 +59,7 @@ def test_layers_decay_from_the_head_down_to_the_first_block() -> None:
 
 
 def test_a_vision_transformer_has_its_transformer_blocks() -> None:
-    model, head = build_model("vit_b_32", 3, 0, 0.0, 32)
+    model, head = build_model("vit_b_32", 3, 0, 0.0, 32, "standard")
     factors = factors_of(model, head, layer_decay=0.5)
     assert factors["encoder.ln.weight"] == factors["encoder.layers.encoder_layer_11.mlp.0.weight"] == 0.5
     assert factors["encoder.layers.encoder_layer_0.mlp.0.weight"] == 0.5**12
@@ -68,7 +68,7 @@ def test_a_vision_transformer_has_its_transformer_blocks() -> None:
 
 @pytest.mark.parametrize("name", FAMILIES)
 def test_every_weight_but_the_head_s_is_in_one_of_several_blocks(name: str) -> None:
-    model, head = build_model(name, 3, 0, 0.0, 224)
+    model, head = build_model(name, 3, 0, 0.0, 224, "standard")
     parts = blocks(model, head)
     found = [id(weight) for part in parts for weight in part]
     mine = {id(weight) for weight in head.parameters()}
@@ -78,7 +78,7 @@ def test_every_weight_but_the_head_s_is_in_one_of_several_blocks(name: str) -> N
 
 
 def test_the_frozen_phase_has_one_group_for_the_head() -> None:
-    _, head = build_model("resnet18", 3, 0, 0.0, 32)
+    _, head = build_model("resnet18", 3, 0, 0.0, 32, "standard")
     params = train_params(full__backbone=0.1, full__layer_decay=0.5)
     (group,) = make_optimizer(params.frozen, head, head).param_groups
     assert group["factor"] == 1.0 and len(group["params"]) == 2

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from fovea.cache.read import Cache
 from fovea.training.data import make_rows
@@ -20,20 +20,36 @@ def predict(
     record: dict[str, Any],
     cache: Cache,
     device: torch.device,
+    views: int,
     track: Callable[[Iterable[Any], str, int], Iterator[Any]],
 ) -> pd.DataFrame:
     """One row for each validation and test image: image, split, label, prediction, and p_<class> for each class.
 
-    `record` is what `load_model` gave with `model`. Rows are in the order of the image's name.
+    `record` is what `load_model` gave with `model`. The probabilities are the mean over `views` views of each image: 1,
+    as it is; 2, and mirrored left to right; 8, in all quarter turns. Rows are in the order of the image's name.
     """
     index = cache.index
     chosen = index["split"].isin(["val", "test"]).to_numpy()
     rows = make_rows(cache, chosen, record["crop"], record["scaling"], device)
-    batches = track(rows.in_order(INFERENCE_BATCH), "evaluate", math.ceil(len(rows) / INFERENCE_BATCH))
     model.to(device).to(memory_format=torch.channels_last)  # as in training, so that no last bit differs
-    p = probabilities(record["loss"], logits(model, batches).cpu()).numpy()
+    each = []
+    for number in range(views):
+        label = "evaluate" if views == 1 else f"evaluate view {number + 1}/{views}"
+        batches = track(rows.in_order(INFERENCE_BATCH), label, math.ceil(len(rows) / INFERENCE_BATCH))
+        outputs = logits(model, (view(inputs, number) for inputs in batches))
+        each.append(probabilities(record["loss"], outputs.cpu()).numpy())
+    p = np.mean(each, axis=0)
     table = index.loc[chosen, ["image", "split", "label"]].reset_index(drop=True)
     classes = np.array(record["classes"], dtype=object)
     table["prediction"] = classes[decided(record["loss"], p)]
     table[[f"p_{name}" for name in classes]] = p
     return table.sort_values("image", ignore_index=True)
+
+
+def view(inputs: Tensor, number: int) -> Tensor:
+    """View 0 to 7 of images (n, 3, s, s): `number // 2` quarter turns, then mirrored left to right if it is odd."""
+    if number // 2:
+        inputs = torch.rot90(inputs, number // 2, (2, 3))
+    if number % 2:
+        inputs = inputs.flip(3)
+    return inputs.contiguous(memory_format=torch.channels_last)  # as they come from the cache

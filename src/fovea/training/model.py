@@ -1,34 +1,72 @@
-"""Torchvision classifiers with a new head: built by name, initialised, saved and loaded."""
+"""Classifiers of torchvision and timm with a new head: built by name, saved and loaded."""
 
 import io
-import pickle
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 from torchvision import models
 
 from fovea.errors import UserError
 from fovea.files import replacing
 
+TIMM = "timm/"  # before the names of timm's models
 
-def build_model(name: str, outputs: int, hidden: int, dropout: float, size: int) -> tuple[nn.Module, nn.Module]:
-    """Torchvision's classifier `name` for (n, 3, size, size) images with random weights, and its new head.
 
-    The head is linear, or `hidden` units, ReLU, dropout and linear; it gives (n, outputs) logits.
-    Raises UserError if torchvision has no such classifier or it cannot take images of `size` px.
+def build_model(
+    name: str, outputs: int, hidden: int, dropout: float, size: int, stem: str
+) -> tuple[nn.Module, nn.Module]:
+    """The classifier `name` for (n, 3, size, size) images with random weights, and its new head.
+
+    The head is linear, or `hidden` units, ReLU, dropout and linear; it gives (n, outputs) logits. `stem` is `standard`,
+    or `small`: the net sees the images at four times the resolution. Raises UserError if there is no such classifier,
+    it cannot take images of `size` px or has no such stem.
     """
-    if name not in models.list_models(module=models):
+    if not name.startswith(TIMM) and name not in models.list_models(module=models):
         raise UserError(f"train.model: torchvision has no classifier {name!r}; see torchvision.models.list_models()")
     try:
-        model = models.get_model(name, weights=None, **_arguments(name, size))
-        head = _replace_head(model, outputs, hidden, dropout)
+        if name.startswith(TIMM):
+            model = create_timm(name, outputs, size, pretrained=False)
+        else:
+            model = models.get_model(name, weights=None, **_arguments(name, size))
+        head = _replace_head(model, _head_path(model, name), outputs, hidden, dropout)
+        if stem == "small":
+            _make_stem_small(model, name)
         _try_size(model, size)
     except (RuntimeError, ValueError, AssertionError) as error:
-        reason = _first_line(error)
+        reason = first_line(error)
         raise UserError(f"train.model: {name} cannot take images of {size} px ({reason}); use another size") from None
     return model, head
+
+
+def create_timm(name: str, outputs: int, size: int, pretrained: bool) -> Any:
+    """timm's model `name` ("timm/..", with a tag or without) for images of `size` px, with its own head.
+
+    Raises UserError if timm is not installed or has no such model; what timm raises if the weights cannot be had.
+    """
+    try:
+        import timm
+    except ModuleNotFoundError:
+        raise UserError(f"train.model: {name} needs timm, which is not installed: uv sync --extra timm") from None
+    known = name.removeprefix(TIMM)
+    try:
+        config = timm.get_pretrained_cfg(known, allow_unregistered=False) if timm.is_model(known) else None
+    except RuntimeError:  # the tag
+        config = None
+    if config is None:
+        raise UserError(f"train.model: timm has no model {known!r}; see timm.list_models()")
+    side = {"img_size": size} if config.fixed_input_size else {}  # such as a ViT; others take any size
+    return timm.create_model(known, pretrained=pretrained, num_classes=outputs, **side)
+
+
+def _make_stem_small(model: nn.Module, name: str) -> None:
+    """A 3x3 convolution of stride 1 instead of 7x7 of stride 2, and no max-pool, as for CIFAR (He et al. 2016)."""
+    if not isinstance(model, models.ResNet):
+        raise UserError(f"train.stem: small is for torchvision's ResNets, not for {name}; use standard")
+    model.conv1 = nn.Conv2d(3, model.conv1.out_channels, kernel_size=3, padding=1, bias=False)
+    nn.init.kaiming_normal_(model.conv1.weight, mode="fan_out", nonlinearity="relu")  # as torchvision's ResNet
+    model.maxpool = nn.Identity()
 
 
 def _arguments(name: str, size: int) -> dict[str, Any]:
@@ -41,8 +79,7 @@ def _arguments(name: str, size: int) -> dict[str, Any]:
     return {}
 
 
-def _replace_head(model: nn.Module, outputs: int, hidden: int, dropout: float) -> nn.Module:
-    path = _head_path(model)
+def _replace_head(model: nn.Module, path: str, outputs: int, hidden: int, dropout: float) -> nn.Module:
     parent, _, attribute = path.rpartition(".")
     last = model.get_submodule(path)
     if isinstance(last, nn.Linear):
@@ -55,8 +92,16 @@ def _replace_head(model: nn.Module, outputs: int, hidden: int, dropout: float) -
     return head
 
 
-def _head_path(model: nn.Module) -> str:
-    """Name of the last linear layer of a torchvision classifier, or of the last convolution if it has none."""
+def _head_path(model: Any, name: str) -> str:
+    """Name of the last linear layer of a classifier, or of the last convolution if torchvision's has none.
+
+    Raises UserError if timm's ends in anything else than one linear layer.
+    """
+    if name.startswith(TIMM):
+        path = model.pretrained_cfg["classifier"]
+        if not isinstance(path, str) or not isinstance(model.get_submodule(path), nn.Linear):
+            raise UserError(f"train.model: {name} does not end in one linear layer, which Fovea replaces; use another")
+        return path
     paths = {type(layer): path for path, layer in model.named_modules()}  # the last of each kind
     return paths.get(nn.Linear) or paths[nn.Conv2d]
 
@@ -74,50 +119,6 @@ def _try_size(model: nn.Module, size: int) -> None:
     model.train()
 
 
-def load_pretrained(model: nn.Module, head: nn.Module, name: str, weights: str) -> None:
-    """Fill all of `model` but its `head` from ImageNet weights (`imagenet`) or from a file that holds a state dict.
-
-    ImageNet weights are torchvision's IMAGENET1K_V1 (its default set where a model has no such), downloaded once into
-    torch's own cache. Raises UserError if they cannot be had or do not fit.
-    """
-    state = _imagenet_state(name) if weights == "imagenet" else _file_state(Path(weights))
-    new = {id(tensor) for tensor in head.parameters()}
-    backbone = {key: value for key, value in model.state_dict(keep_vars=True).items() if id(value) not in new}
-    taken = {key: state[key] for key, value in backbone.items() if key in state and state[key].shape == value.shape}
-    left = [key for key in backbone if key not in taken and not key.endswith("num_batches_tracked")]
-    if left:  # num_batches_tracked is missing in old files, and without effect
-        raise UserError(
-            f"train.weights: {weights} does not fit {name}: {len(left)} of {len(backbone)} tensors are missing or have "
-            f"another shape, the first is {left[0]}; use weights made for {name}"
-        )
-    model.load_state_dict(taken, strict=False)
-
-
-def _imagenet_state(name: str) -> dict[str, Tensor]:
-    choices = models.get_model_weights(name)
-    weights = choices["IMAGENET1K_V1"] if "IMAGENET1K_V1" in choices.__members__ else choices["DEFAULT"]
-    try:
-        return weights.get_state_dict(progress=True, check_hash=True)
-    except (OSError, RuntimeError) as error:  # no network; a damaged download
-        raise UserError(
-            f"train.weights: imagenet: {weights.url} could not be downloaded ({error}); fetch it on another machine "
-            "and set train.weights to the path of the file"
-        ) from None
-
-
-def _file_state(path: Path) -> dict[str, Tensor]:
-    try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    except FileNotFoundError:
-        raise UserError(f"train.weights: {path} does not exist; use none, imagenet or a file's path") from None
-    except (pickle.UnpicklingError, RuntimeError, EOFError, OSError) as error:
-        raise UserError(f"train.weights: {path} is no state dict that torch can read ({_first_line(error)})") from None
-    state = state.get("state_dict", state) if isinstance(state, dict) else None
-    if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
-        raise UserError(f"train.weights: {path} holds no state dict; save it with torch.save(model.state_dict(), path)")
-    return state
-
-
 def save_model(path: Path | str, model: nn.Module, record: dict[str, Any]) -> None:
     """Write weights on the CPU and `record` (plain values; `load_model` says which) as one file.
 
@@ -132,13 +133,14 @@ def save_model(path: Path | str, model: nn.Module, record: dict[str, Any]) -> No
 
 def load_model(path: Path | str) -> tuple[nn.Module, dict[str, Any]]:
     """The model in eval mode and its record: `model`, `outputs`, `hidden`, `dropout`, `size` (px of the input),
-    `scaling`, `loss` and whatever else `save_model` was given."""
+    `stem`, `scaling`, `loss` and whatever else `save_model` was given."""
     record = torch.load(path, map_location="cpu", weights_only=True)
     state = record.pop("state_dict")
-    model, _ = build_model(*(record[key] for key in ("model", "outputs", "hidden", "dropout", "size")))
+    model, _ = build_model(*(record[key] for key in ("model", "outputs", "hidden", "dropout", "size", "stem")))
     model.load_state_dict(state)
     return model.eval(), record
 
 
-def _first_line(error: Exception) -> str:
+def first_line(error: Exception) -> str:
+    """What an error says first, or its kind."""
     return (str(error).splitlines() or [type(error).__name__])[0]
