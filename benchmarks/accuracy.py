@@ -91,7 +91,7 @@ def main() -> None:
     parser.add_argument("words", nargs="*", metavar="ROW|key=value", help=f"rows: {', '.join(ROWS)}")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--val-only", action="store_true")
-    given = parser.parse_args()
+    given = parser.parse_intermixed_args()
     names, changes = asked(given.words, ROWS)
     print(f"n = {given.seeds} seeds, mean ± deviation; seconds of one training on {torch.get_num_threads()} of "
           f"{os.cpu_count()} cores; torch {torch.__version__}")
