@@ -61,8 +61,7 @@ def test_every_image_is_predicted_once_by_the_mean_of_the_models_that_tested_it(
     assert list(table["fold"]) == [number % folds for number in range(8)]
     means = np.array([np.mean([chance[seed, image] for seed in range(seeds)]) for image in images])
     assert np.allclose(table["p_b"], means) and np.allclose(table["p_a"] + table["p_b"], 1)
-    assert [row.prediction for row in table.itertuples()] == [
-        "ab"[int(row.p_b > row.p_a)] for row in table.itertuples()]  # fmt: skip
+    assert list(table["prediction"]) == list(np.where(table["p_b"] > table["p_a"], "b", "a"))
 
 
 def test_beside_a_given_test_part_the_validation_folds_are_out_of_fold() -> None:
@@ -92,8 +91,8 @@ def test_the_spread_is_of_the_runs_in_which_a_metric_is_defined() -> None:
             for seed, (accuracy, auroc) in enumerate(scores)]  # fmt: skip
     summary = summarise(runs_table(runs)).set_index("metric")
     assert list(summary.index) == ["test/accuracy", "test/auroc_macro"]
-    assert summary.loc["test/accuracy"].tolist() == pytest.approx([0.7, 0.2, 0.5, 0.9, 3])
-    assert summary.loc["test/auroc_macro"].tolist() == pytest.approx([0.2, np.nan, 0.2, 0.2, 1], nan_ok=True)
+    assert list(summary.loc["test/accuracy"]) == pytest.approx([0.7, 0.2, 0.5, 0.9, 3])
+    assert list(summary.loc["test/auroc_macro"]) == pytest.approx([0.2, np.nan, 0.2, 0.2, 1], nan_ok=True)
     values = parent_values(summary.reset_index(), {"accuracy": 0.75, "auroc_macro": None})
     assert values == pytest.approx({"test/accuracy/mean": 0.7, "test/accuracy/std": 0.2, "test/auroc_macro/mean": 0.2,
                                     "out_of_fold/accuracy": 0.75})  # fmt: skip

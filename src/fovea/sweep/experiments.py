@@ -18,10 +18,10 @@ from dvc.utils.hydra import apply_overrides
 from fovea.errors import UserError, one_line
 from fovea.params.section import load
 from fovea.params.split import SplitParams
-from fovea.recipes import differences, leaves, parse
+from fovea.recipes import differences
 from fovea.revisions import read_tracked
 from fovea.store import locked, store_folder
-from fovea.tracking.provenance import git, git_facts
+from fovea.tracking.provenance import flatten_params, git, git_facts
 
 OWN = ("train.seed", "split.folds", "split.fold")  # what a sweep sets itself
 
@@ -95,10 +95,9 @@ def finished(root: Path, start: str, experiments: list[Experiment]) -> dict[str,
 
 
 def _require_same(experiment: Experiment, text: str) -> None:
-    before, after = dict(leaves(parse(text))), dict(leaves(parse(yaml.safe_dump(experiment.params))))
-    if yaml.safe_load(text) != experiment.params:
-        changes = "; ".join(differences(before, after)[:3])
-        raise UserError(f"{experiment.name} is there with other settings ({changes}); choose another name for the "
+    if changes := differences(flatten_params(yaml.safe_load(text)), flatten_params(experiment.params)):
+        shown = "; ".join(changes[:3])
+        raise UserError(f"{experiment.name} is there with other settings ({shown}); choose another name for the "
                         f"sweep, or `dvc exp remove {experiment.name}`")
 
 
