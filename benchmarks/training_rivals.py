@@ -76,7 +76,7 @@ def with_torchvision(name: str, folder: Path, size: int, batch: int, device: tor
 
 def with_timm(name: str, folder: Path, size: int, batch: int, device: torch.device) -> Epoch:
     """`create_dataset`, `create_loader` with its augmentation and, on a GPU, its prefetcher."""
-    from timm.data import create_dataset, create_loader
+    from timm.data import create_dataset, create_loader  # type: ignore[attr-defined]
 
     loader = create_loader(
         create_dataset("", str(folder)), (3, size, size), batch, is_training=True, num_workers=WORKERS,

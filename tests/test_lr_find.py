@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 
 from fovea.cache.read import Cache
 from fovea.cli import app
-from fovea.lr_curve import test_of
+from fovea.lr_curve import measure
 from fovea.training.lr_find import STEPS, RangeTest, range_test, smoothed, suggestions
 from tests.import_closure import ROOT
 from tests.small import train_params, write_cache
@@ -82,7 +82,7 @@ def test_the_first_loss_is_the_first_of_training(cache: Cache) -> None:
     params = train_params(model="squeezenet1_1", log_every=1, mix__mixup=0.2, gradient_clip=1.0)
     trained = trainer(cache, params)
     trained.run()
-    test = test_of(params, cache, torch.device("cpu"))
+    test = measure(params, cache, torch.device("cpu"))
     assert test.losses[0] == trained.steps[0]["loss"]
     assert len(test.losses) > 9
 

@@ -31,7 +31,7 @@ def find(out: Path) -> list[str]:
     if not params.full.epochs:
         raise UserError("train.full.epochs: is 0; the test is of the full phase, set at least 1")
     cache, device = Cache("data/cache"), choose_device(machine.device)
-    test = test_of(params, cache, device)
+    test = measure(params, cache, device)
     with replacing(out / "lr_find.csv") as path:
         pd.DataFrame({"lr": test.rates, "loss": test.losses, "smoothed": test.smoothed}).to_csv(path, index=False)
     found = suggestions(test)
@@ -40,7 +40,7 @@ def find(out: Path) -> list[str]:
     return [*_advice(found, params.full.lr), f"{out / 'lr_find.csv'}", f"{out / 'lr_find.png'}"]
 
 
-def test_of(params: TrainParams, cache: Cache, device: torch.device) -> RangeTest:
+def measure(params: TrainParams, cache: Cache, device: torch.device) -> RangeTest:
     """The full phase as `train` begins it, its epochs one after the other for as long as the test asks."""
     model, head, train, _, loss, *_ = prepare(params, cache, device)
     trainer = Trainer(model, head, train, None, loss, params, lambda items, *_: iter(items), lambda *_: None)

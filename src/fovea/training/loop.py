@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from fovea.errors import UserError
+from fovea.seeds import integer
 from fovea.store import store_folder
 from fovea.training.ahead import Timed
 from fovea.training.average import Average
@@ -101,16 +102,11 @@ class Trainer:
         self.model.load_state_dict(saved["model"])
         device = self.train.device
         self.best_state = {key: value.to(device) for key, value in saved["best"].items()}
-        torch.set_rng_state(saved["random"])
-        if saved["device_random"] is not None:
-            torch.cuda.set_rng_state(saved["device_random"])
         self._saved = saved
 
     def run(self) -> None:
         """Train both phases. Raises UserError if the loss is not finite, and Stopped after `should_stop`."""
         self._start = time.monotonic() - self.at.clock
-        if self.world.rank:
-            torch.manual_seed(self.params.seed + self.world.rank + self.at.step)  # its dropout is not the first's
         try:
             if self.params.frozen.epochs and self.at.phase != "full":
                 self._run(self.frozen_phase())
@@ -222,6 +218,7 @@ class Trainer:
         start, seconds, waiting = time.perf_counter(), at.seconds, at.waiting
         for batch, whole in zip(self.track(data, label, len(left)), left, strict=True):
             rate = rates[at.batches]
+            torch.manual_seed(integer(self.params.seed, "step", at.step, self.world.rank))  # of dropout
             loss, right = phase.step(batch, rate)
             sums += torch.stack([loss * len(whole), right])
             bad = torch.where((bad < 0) & ~torch.isfinite(loss), at.batches, bad)
@@ -267,8 +264,6 @@ class Trainer:
                 "best": self.best_state,
                 "optimizer": step.optimizer.state_dict(),
                 "average": step.average.state() if step.average else None,
-                "random": torch.get_rng_state(),
-                "device_random": torch.cuda.get_rng_state() if self.train.device.type == "cuda" else None,
             })  # fmt: skip
 
     @torch.no_grad()

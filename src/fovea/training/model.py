@@ -56,7 +56,7 @@ def create_timm(name: str, outputs: int, size: int, pretrained: bool) -> Any:
         config = None
     if config is None:
         raise UserError(f"train.model: timm has no model {known!r}; see timm.list_models()")
-    side = {"img_size": size} if config.fixed_input_size else {}  # such as a ViT; others take any size
+    side: dict[str, Any] = {"img_size": size} if config.fixed_input_size else {}  # such as a ViT; others take any size
     return timm.create_model(known, pretrained=pretrained, num_classes=outputs, **side)
 
 
