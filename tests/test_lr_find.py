@@ -79,7 +79,7 @@ def test_a_loss_that_never_falls_suggests_nothing(losses: np.ndarray) -> None:
 
 def test_the_first_loss_is_the_first_of_training(cache: Cache) -> None:
     """Same weights, rows, transforms and loss; three epochs of three batches and more."""
-    params = train_params(model="squeezenet1_1", log_every=1, mix__mixup=0.2, gradient_clip=1.0)
+    params = train_params(model="shufflenet_v2_x0_5", log_every=1, mix__mixup=0.2, gradient_clip=1.0)
     trained = trainer(cache, params)
     trained.run()
     test = measure(params, cache, torch.device("cpu"))

@@ -15,12 +15,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fovea.cache.read import Cache
 from fovea.training.distributed import World
 from tests.kills import copy, outcome, start, wait_for_line
 from tests.project import Project
+from tests.small import write_cache
 from tests.test_kill import prepared, unbroken  # noqa: F401  # fixtures
-from tests.trainings import run
 
 TORCHRUN = "torchrun --nnodes 1 --nproc-per-node 2 --rdzv-backend c10d --rdzv-endpoint localhost:0"
 SCRIPT = """
@@ -34,6 +33,8 @@ from tests.trainings import trainer
 torch.set_num_threads(1)
 world = join(torch.device("cpu"))
 trained = trainer(Cache(sys.argv[1]), train_params(**json.loads(sys.argv[2])), world=world)
+if sys.argv[4] == "double":
+    trained.model.double().register_forward_pre_hook(lambda _, inputs: (inputs[0].double(),))
 trained.run()
 leave()
 if world.rank == 0:
@@ -41,11 +42,16 @@ if world.rank == 0:
 """
 
 
-def in_two_processes(cache: Path, folder: Path, **changes: Any) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+Table = list[dict[str, Any]]
+
+
+def in_processes(count: int, folder: Path, precision: str, changes: dict[str, Any]) -> tuple[Table, Table]:
+    """History and steps of a training over `folder`/cache."""
     script, result = folder / "script.py", folder / "result.json"
     script.write_text(SCRIPT)
-    command = [sys.executable, "-m", "torch.distributed.run", *TORCHRUN.split()[1:], str(script), str(cache),
-               json.dumps(changes), str(result)]
+    launcher = ["-m", "torch.distributed.run", *TORCHRUN.split()[1:]] if count == 2 else []
+    arguments = [str(folder / "cache"), json.dumps(changes), str(result), precision]
+    command = [sys.executable, *launcher, str(script), *arguments]
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
     done = subprocess.run(command, capture_output=True, text=True, env=environment)
     assert done.returncode == 0, done.stderr
@@ -54,31 +60,34 @@ def in_two_processes(cache: Path, folder: Path, **changes: Any) -> tuple[list[di
 
 
 @pytest.mark.parametrize(
-    "changes",
+    ("precision", "rate", "tolerance", "changes"),
     [
-        {},
-        {"average": 0.9, "gradient_clip": 1.0, "frozen__epochs": 1, "batch_size": 10},
-        {"mix__mixup": 0.4, "mix__cutmix": 0.4, "transforms__erasing": 0.5, "loss__name": "ordinal"},
+        ("single", 1e-5, 1e-4, {}),
+        ("single", 1e-5, 1e-4, {"average": 0.9, "gradient_clip": 1.0, "frozen__epochs": 1, "batch_size": 10}),
+        ("single", 1e-5, 1e-4, {"mix__mixup": 0.4, "mix__cutmix": 0.4, "loss__name": "ordinal"}),
+        ("double", 1e-3, 1e-6, {"batch_size": 10, "mix__mixup": 0.4}),
     ],
-    ids=["batch norm, class weights", "both phases, odd batches", "mixed images"],
+    ids=["batch norm, class weights", "both phases, odd batches", "mixed images", "no rounding to speak of"],
 )
-def test_two_processes_have_the_losses_of_one(cache: Cache, tmp_path: Path, changes: dict[str, Any]) -> None:
-    """Plain SGD: Adam makes the last bits of small gradients large."""
+def test_two_processes_have_the_losses_of_one(
+    tmp_path: Path, precision: str, rate: float, tolerance: float, changes: dict[str, Any]
+) -> None:
+    """In single precision at a low rate: batch norms of small batches carry a last bit far in a few steps."""
+    write_cache(tmp_path / "cache", images=96, size=64)
     sgd = {"name": "sgd", "momentum": 0.9, "nesterov": True, "weight_decay": 0.0}
-    changes = {"full__epochs": 2, "full__lr": 0.01, "full__optimizer": sgd, "log_every": 1, **changes}
-    alone = run(cache, **changes)
-    history, steps = in_two_processes(tmp_path / "cache", tmp_path, **changes)
-    assert len(steps) == len(alone.steps) > 2
-    np.testing.assert_allclose([step["loss"] for step in steps], [step["loss"] for step in alone.steps], atol=1e-4)
-    for one, two in zip(alone.history, history, strict=True):
-        assert one["samples"] == two["samples"]
-        np.testing.assert_allclose(two["val_loss"], one["val_loss"], atol=1e-4)
+    changes = {"full__epochs": 2, "full__lr": rate, "full__optimizer": sgd, "log_every": 1, **changes}
+    (history, steps), (alone, steps_alone) = (in_processes(count, tmp_path, precision, changes) for count in (2, 1))
+    assert len(steps) == len(steps_alone) > 6
+    np.testing.assert_allclose([one["loss"] for one in steps], [one["loss"] for one in steps_alone], atol=tolerance)
+    for two, one in zip(history, alone, strict=True):
+        assert two["samples"] == one["samples"]
+        assert two["val_loss"] == pytest.approx(one["val_loss"], abs=tolerance)
 
 
 @given(st.integers(1, 60), st.integers(1, 7))
 def test_the_parts_of_a_batch_are_the_batch_and_pairs_stay_together(count: int, size: int) -> None:
     batch = np.arange(count) + 100
-    parts = [World(rank, size).part(batch) for rank in range(size) if 2 * rank < count]
+    parts = [World(rank, size).part(batch) for rank in range(size)]
     assert sorted(np.concatenate(parts)) == sorted(batch)
     where = {value: rank for rank, part in enumerate(parts) for value in part}
     assert all(where[batch[i]] == where[batch[i + 1]] for i in range(0, count - 1, 2))
@@ -94,7 +103,7 @@ def test_a_launcher_trains_in_two_processes_and_one_run(prepared: Project, tmp_p
 
 
 def test_a_worker_that_dies_comes_back_by_torchrun_and_the_checkpoint(prepared: Project, tmp_path: Path) -> None:  # noqa: F811
-    settings = {"machine.launcher": f"{TORCHRUN} --max-restarts 1 --monitor-interval 0.1"}
+    settings = {"machine.launcher": f"{TORCHRUN} --max-restarts 3 --monitor-interval 0.1"}
     whole, project = copy(prepared, tmp_path / "whole"), copy(prepared, tmp_path / "project")
     for one in (whole, project):
         one.set_params(settings)

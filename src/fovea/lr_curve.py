@@ -47,7 +47,7 @@ def measure(params: TrainParams, cache: Cache, device: torch.device) -> RangeTes
     phase = trainer.full_phase()
     model.train()
     epochs = (phase.batches(epoch_batches(train.targets, params, params.seed, epoch), epoch) for epoch in count(1))
-    return range_test(lambda batch, rate: phase.step(batch, rate)[0], chain.from_iterable(epochs))
+    return range_test(lambda batch, rate: phase.step(batch, rate, len(batch.targets))[0], chain.from_iterable(epochs))
 
 
 def _advice(found: tuple[float, float] | None, lr: float) -> list[str]:

@@ -30,8 +30,13 @@ class World:
         self.rank, self.size = rank, size
 
     def part(self, batch: np.ndarray) -> np.ndarray:
-        """This process's positions of `batch` (n,). Neighbours 2j and 2j + 1, which may be mixed, stay together."""
-        return np.concatenate([batch[i : i + 2] for i in range(2 * self.rank, len(batch), 2 * self.size)])
+        """This process's positions of `batch` (n,), maybe none. 2j and 2j + 1, which may be mixed, stay together."""
+        pairs = [batch[i : i + 2] for i in range(2 * self.rank, len(batch), 2 * self.size)]
+        return np.concatenate([batch[:0], *pairs])
+
+    def largest(self, count: int) -> int:
+        """Images in the largest part of a batch of `count`, the same number in every process."""
+        return count if self.size == 1 else 2 * -(-count // (2 * self.size))
 
     def sum(self, tensor: Tensor) -> Tensor:
         """The sum of a tensor over all processes, in each of them."""
@@ -68,7 +73,7 @@ class World:
             for layer in model.modules():
                 if isinstance(layer, nn.BatchNorm1d | nn.BatchNorm2d):
                     layer.forward = partial(_batch_norm, layer)  # type: ignore[method-assign]
-        return DistributedDataParallel(model, broadcast_buffers=False)
+        return DistributedDataParallel(model)
 
     def without_sync(self, module: nn.Module) -> AbstractContextManager[None]:
         """Inside, gradients are added up here alone."""

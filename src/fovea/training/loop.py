@@ -218,8 +218,8 @@ class Trainer:
         start, seconds, waiting = time.perf_counter(), at.seconds, at.waiting
         for batch, whole in zip(self.track(data, label, len(left)), left, strict=True):
             rate = rates[at.batches]
-            torch.manual_seed(integer(self.params.seed, "step", at.step, self.world.rank))  # of dropout
-            loss, right = phase.step(batch, rate)
+            torch.manual_seed(integer(self.params.seed, "step", at.step, phase.world.rank))  # of dropout
+            loss, right = phase.step(batch, rate, len(whole))
             sums += torch.stack([loss * len(whole), right])
             bad = torch.where((bad < 0) & ~torch.isfinite(loss), at.batches, bad)
             at.batches, at.seen = at.batches + 1, at.seen + len(whole)

@@ -72,7 +72,7 @@ def _boxes(area: np.ndarray, u: np.ndarray, crop: int) -> np.ndarray:
 
 def mix_cpu(images: np.ndarray, mix: Mix) -> None:
     """Mix images (n, crop, crop, 3) float32 in place."""
-    first = np.empty_like(images[0])
+    first = np.empty(images.shape[1:], images.dtype)
     for i in range(0, len(images) - 1, 2):
         np.copyto(first, images[i])
         _mix_in(images[i], images[i + 1], mix, i)

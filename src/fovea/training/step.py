@@ -1,6 +1,5 @@
 """One optimiser step: the gradient of a batch, in parts if the memory asks for it, and what is made of it."""
 
-import math
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -31,11 +30,14 @@ class Step:
     average: Average | None
     world: World
 
-    def __call__(self, batch: Batch, rate: float) -> tuple[Tensor, Tensor]:
-        """One step at learning rate `rate`: the mean loss of the whole batch, and how many of its images were right."""
+    def __call__(self, batch: Batch, rate: float, whole: int) -> tuple[Tensor, Tensor]:
+        """One step at learning rate `rate` on this process's part of a batch of `whole` images.
+
+        The mean loss of the whole batch, and how many of its images were right.
+        """
         for group in self.optimizer.param_groups:
             group["lr"] = rate * group["factor"]
-        loss, right = self._gradient(batch)
+        loss, right = self._gradient(batch, self.world.largest(whole))
         if self.clip:
             nn.utils.clip_grad_norm_(self.module.parameters(), self.clip)
         self.optimizer.step()
@@ -43,30 +45,29 @@ class Step:
             self.average.update()
         return loss, right
 
-    def _gradient(self, batch: Batch) -> tuple[Tensor, Tensor]:
+    def _gradient(self, batch: Batch, largest: int) -> tuple[Tensor, Tensor]:
         """Gradients of the mean loss. Out of GPU memory, half as many images pass at once from now on."""
         while True:
             try:
-                return self._accumulated(batch)
+                return self._accumulated(batch, -(-largest // (self.images or largest)))
             except torch.OutOfMemoryError:
-                self._halve(min(self.images or math.inf, len(batch.targets)))
+                self._halve(min(self.images or largest, largest))
             torch.cuda.empty_cache()
 
-    def _halve(self, images: float) -> None:
+    def _halve(self, images: int) -> None:
         if images < 4 or self.world.size > 1:  # of several processes one alone can't begin again
-            raise UserError(f"train.micro_batch: {images:.0f} images at once are too many for the memory of the GPU; "
+            raise UserError(f"train.micro_batch: {images} images at once are too many for the memory of the GPU; "
                             "set it lower, or take a smaller augment.image_size or model")
-        self.images = int(images) // 2
-        print(f"train: out of GPU memory with {images:.0f} images at once; goes on with {self.images}, whose gradients "
+        self.images = images // 2
+        print(f"train: out of GPU memory with {images} images at once; goes on with {self.images}, whose gradients "
               f"add up to the same batch. train.micro_batch: {self.images} avoids the attempt", file=sys.stderr)
 
-    def _accumulated(self, batch: Batch) -> tuple[Tensor, Tensor]:
+    def _accumulated(self, batch: Batch, count: int) -> tuple[Tensor, Tensor]:
         self.optimizer.zero_grad(set_to_none=True)
         weight = self.world.sum(self._of_labels(batch, self.loss.weight).sum())
         total, right = torch.zeros_like(weight), torch.zeros_like(weight)
-        parts = _parts(batch, self.images)
-        for number, part in enumerate(parts, 1):
-            if number < len(parts):
+        for number, part in enumerate(_parts(batch, count), 1):
+            if number < count:
                 with self.world.without_sync(self.module):
                     loss, correct = self._backward(part, weight)
             else:
@@ -92,7 +93,6 @@ class Step:
         return batch.share * value(batch.targets) + (1 - batch.share) * value(batch.other)
 
 
-def _parts(batch: Batch, images: int | None) -> list[Batch]:
-    """`batch` in as few parts of nearly the same length as have at most `images`."""
-    count = -(-len(batch.targets) // (images or len(batch.targets)))
+def _parts(batch: Batch, count: int) -> list[Batch]:
+    """`batch` in parts of nearly the same length."""
     return [Batch(*part) for part in zip(*(tensor.tensor_split(count) for tensor in batch), strict=True)]
