@@ -3,7 +3,8 @@
     FOVEA_REAL_DATA=<folder of the sets> python -m benchmarks.pretrained <SqueezeNet 1.1 state dict> [key=value ...]
 
 Both get the same images, epochs and schedule; the learning rate of each is the best of RATES by the validation kappa of
-seed 0. Then each seed is trained with it, and the kept epoch's kappa of validation and test is shown, quadratic weights. `key=value` changes a key of params.yaml in all trainings.
+seed 0. Then each seed is trained with it, and the kept epoch's kappa of validation and test is shown, quadratic
+weights. `key=value` changes a key of params.yaml in all trainings.
 """
 
 import os
