@@ -83,12 +83,10 @@ def has_set(name: str) -> bool:
 
 @dataclass
 class Fitted:
-    """A trained model, what `predict` needs to know of it, the rows of its history, and the seconds it took."""
+    """A trained model, what `predict` needs to know of it, and the seconds it took."""
 
     model: nn.Module
     record: dict[str, Any]
-    history: list[dict[str, Any]]
-    best: dict[str, Any]
     seconds: float
 
 
@@ -103,7 +101,7 @@ def fit(cache: Cache, params: Any, choose: bool = True) -> Fitted:
     trainer.run()
     record = {"crop": params.crop, "scaling": params.scaling, "loss": params.loss.name,
               "classes": cache.attrs["classes"]}
-    return Fitted(model, record, trainer.history, trainer.best, time.perf_counter() - start)
+    return Fitted(model, record, time.perf_counter() - start)
 
 
 def quiet(items: Iterable[Any], label: str, total: int) -> Iterator[Any]:
