@@ -49,7 +49,7 @@ if taken and world.rank == 0:
     print(f"train: {params.weights}: {taken}", flush=True)
 
 # What a checkpoint must agree on with the training that goes on from it
-libraries = {name: library_version(name) for name in ("torch", "torchvision", "timm")}
+libraries = {name: library_version(name) for name in ("torch", "torchvision", "timm", "opencv-python-headless")}
 origin = {
     "params": params.model_dump(mode="json"),
     "data": md5(Path("data/cache/index.parquet").read_bytes(), usedforsecurity=False).hexdigest(),
@@ -87,15 +87,17 @@ with (open_checkpoint(origin, machine.checkpoint) if world.rank == 0 else nullco
             device=describe(device),
             tags={"fovea.recipe": params.recipe or "none", "fovea.quick": str(params.quick).lower()},
             resume=checkpoint.run_id(),
+            started=checkpoint.keep_run,
         )
-        checkpoint.keep_run(run.id)
 
     with run, Stopping() as stopping:
         told = on_epoch if checkpoint else lambda *epoch: None
-        trainer = Trainer(model, head, train, val, loss, params, partial(track, unit="batches"), told,
-                          checkpoint, stopping.asked, world, machine.compile)
+        shown = partial(track, unit="batches") if checkpoint else lambda items, *_: iter(items)
+        asked = stopping.asked if checkpoint else lambda: False
+        trainer = Trainer(model, head, train, val, loss, params, shown, told, checkpoint, asked, world, machine.compile)
         if saved:
             trainer.restore(saved)
+        if saved and checkpoint:
             for epoch in trainer.at.ended():
                 log(*epoch)
             print(f"train: goes on after step {trainer.at.step} (epoch {len(trainer.history) + 1})", flush=True)
@@ -148,6 +150,6 @@ with (open_checkpoint(origin, machine.checkpoint) if world.rank == 0 else nullco
             pd.DataFrame(trainer.steps).to_csv(path, index=False)
         tables = ["reports/history.csv", "reports/steps.csv"]
         run.log_artifacts({"model": ["models/model.pt", "models/model.json"], "": tables})
-        write_json("mlflow_run.json", {"run_id": run.id})
+        write_json("mlflow_run.json", {"run_id": run.id or checkpoint.run_id()})
 
 print(f"train: kept epoch {trainer.best['epoch']} of {len(trainer.history)}")

@@ -10,7 +10,7 @@ import logging
 import os
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -37,21 +37,26 @@ def start_training(
     device: str,
     tags: Mapping[str, str] | None = None,
     resume: str | None = None,
+    started: Callable[[str], None] = lambda run_id: None,
 ) -> TrainingRun:
     """Open the run of a training.
 
     `sections` is all of params.yaml as `read_sections` gives it; `data` the folder of the image set relative to the
     project, whose last part is its name; `digest` the manifest's. `resume` is the id of a run that was killed: it goes
-    on, and points up to the last step of each of its curves are not logged again.
+    on, and points up to the last step of each of its curves are not logged again. `started` gets the id of a new run
+    before anything else is written to it.
     """
     with going_on("this training"):
         client = _connect()
         known = _reopen(client, resume) if resume else None
-        return known or _create(client, sections, Path(data), digest, {"device": device, **(tags or {})})
+        return known or _create(client, sections, Path(data), digest, {"device": device, **(tags or {})}, started)
     return TrainingRun()
 
 
-def _create(client: Any, sections: Mapping[str, Any], data: Path, digest: str, tags: dict[str, str]) -> TrainingRun:
+def _create(
+    client: Any, sections: Mapping[str, Any], data: Path, digest: str, tags: dict[str, str],
+    started: Callable[[str], None],
+) -> TrainingRun:
     root = provenance.workspace_root()
     version = provenance.dvc_md5(data, root)
     facts = provenance.git_facts(root) | provenance.experiment_tags() | provenance.version_tags() | tags
@@ -61,6 +66,7 @@ def _create(client: Any, sections: Mapping[str, Any], data: Path, digest: str, t
     quick = "-quick" if tags.get("fovea.quick") == "true" else ""
     facts = {tag: provenance.scrub(value) for tag, value in facts.items()}
     run_id = client.create_run(_experiment(client), tags=facts).info.run_id
+    started(run_id)
     unnamed = f"{data.name}-{sections['train']['model']}{quick}-{run_id[:6]}"
     name = facts["dvc.experiment"] + quick if "dvc.experiment" in facts else unnamed
     with going_on("the parameters"):  # from here on there is a run, which the stages after this one need

@@ -69,7 +69,7 @@ class Checkpoint:
             return None
         return found
 
-    def keep_run(self, run_id: str | None) -> None:
+    def keep_run(self, run_id: str) -> None:
         write_json(self.folder / RUN, {"run_id": run_id})
 
 

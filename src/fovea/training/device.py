@@ -1,5 +1,7 @@
 """Which device trains, and how it is set up."""
 
+import os
+
 import torch
 
 from fovea.errors import UserError
@@ -7,6 +9,8 @@ from fovea.errors import UserError
 
 def choose_device(name: str) -> torch.device:
     """The device that `machine.device` names; `auto` takes CUDA, then MPS, then the CPU.
+
+    Of several GPUs it is the one of this process's local rank, which torchrun sets.
 
     Raises UserError if the named one is not there.
     """
@@ -18,7 +22,19 @@ def choose_device(name: str) -> torch.device:
     if name == "cuda":
         torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = True
         torch.backends.cudnn.benchmark = True
+        torch.cuda.set_device(gpu := int(os.environ.get("LOCAL_RANK", "0")))
+        return torch.device(name, gpu)
     return torch.device(name)
+
+
+def seed(device: torch.device, number: int) -> None:
+    """Seed what draws on this device, such as dropout. `torch.manual_seed` takes far longer: it seeds all devices."""
+    if device.type == "cuda":
+        torch.cuda.default_generators[device.index].manual_seed(number)
+    elif device.type == "mps":
+        torch.mps.manual_seed(number)
+    else:
+        torch.default_generator.manual_seed(number)
 
 
 def describe(device: torch.device) -> str:

@@ -18,6 +18,7 @@ import torch
 import torch.distributed as dist
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.parallel import DistributedDataParallel
 
 from fovea.errors import UserError
@@ -63,15 +64,22 @@ class World:
         return box[0]
 
     def wrap(self, model: nn.Module) -> nn.Module:
-        """The model whose gradients and batch norms are those of the whole batch."""
+        """The model whose gradients and batch norms are those of the whole batch.
+
+        Raises UserError if it has a batch norm that does more, such as timm's with an activation in it.
+        """
         if self.size == 1:
             return model
+        for name, layer in model.named_modules():
+            if isinstance(layer, _BatchNorm) and not _is_plain(layer):
+                raise UserError(f"machine.launcher: {name} of this model, a {type(layer).__name__}, cannot run in "
+                                "several processes; set null, or take another train.model")
         device = next(model.parameters()).device
         if device.type == "cuda":
             model = nn.SyncBatchNorm.convert_sync_batchnorm(model)
         else:  # torch's own takes no CPU
             for layer in model.modules():
-                if isinstance(layer, nn.BatchNorm1d | nn.BatchNorm2d):
+                if isinstance(layer, _BatchNorm):
                     layer.forward = partial(_batch_norm, layer)  # type: ignore[method-assign]
         return DistributedDataParallel(model)
 
@@ -81,11 +89,9 @@ class World:
 
 
 def join(device: torch.device) -> World:
-    """Meet the other processes, if torchrun has started this one. On CUDA each takes the GPU of its local rank."""
+    """Meet the other processes, if torchrun has started this one."""
     if "RANK" not in os.environ:
         return World()
-    if device.type == "cuda":
-        torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
     dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
     return World(dist.get_rank(), dist.get_world_size())
 
@@ -122,7 +128,11 @@ class _Sum(torch.autograd.Function):
         return total
 
 
-def _batch_norm(layer: nn.BatchNorm1d | nn.BatchNorm2d, inputs: Tensor) -> Tensor:
+def _is_plain(layer: _BatchNorm) -> bool:
+    return type(layer) in (nn.BatchNorm1d, nn.BatchNorm2d) and layer.affine and layer.momentum is not None
+
+
+def _batch_norm(layer: _BatchNorm, inputs: Tensor) -> Tensor:
     """`layer` in training with mean and variance of the images of all processes, inputs (n, c, ...)."""
     if not layer.training:
         return F.batch_norm(

@@ -19,6 +19,7 @@ from fovea.training.average import Average
 from fovea.training.batch import Batch
 from fovea.training.checkpoint import Checkpoint
 from fovea.training.data import Rows, epoch_batches
+from fovea.training.device import seed
 from fovea.training.distributed import World
 from fovea.training.forward import INFERENCE_BATCH, logits
 from fovea.training.loss import Loss, decided, probabilities
@@ -127,8 +128,9 @@ class Trainer:
         unmixed = torch.ones(len(targets), device=targets.device)
 
         def batches(positions: list[np.ndarray], epoch: int) -> Iterator[Batch]:
-            for batch in positions:
-                chosen = torch.as_tensor(batch % len(targets), device=targets.device)
+            order = np.concatenate([np.empty(0, np.int64), *positions]) % len(targets)
+            lengths = [len(batch) for batch in positions]
+            for chosen in torch.as_tensor(order, device=targets.device).split(lengths):  # one copy an epoch
                 yield Batch(train[chosen], targets[chosen], targets[chosen], unmixed[chosen])
 
         alone = World()
@@ -173,9 +175,10 @@ class Trainer:
     def _val_logits(self) -> Tensor:
         assert self.val is not None
         mine = np.arange(self.world.rank, len(self.val), self.world.size)
-        total = math.ceil(len(mine) / INFERENCE_BATCH)
-        batches = self._watched(self.val.in_order(INFERENCE_BATCH, mine), "validation", total)
-        return self.world.gather(logits(self.model, batches), len(self.val))
+        some = mine if len(mine) else np.zeros(1, np.int64)  # fewer rows than processes
+        total = math.ceil(len(some) / INFERENCE_BATCH)
+        batches = self._watched(self.val.in_order(INFERENCE_BATCH, some), "validation", total)
+        return self.world.gather(logits(self.model, batches)[: len(mine)], len(self.val))
 
     def _watched(self, items: Iterable[Any], label: str, total: int) -> Iterator[Any]:
         """`items`, shown as progress, until the training is asked to stop."""
@@ -218,7 +221,7 @@ class Trainer:
         start, seconds, waiting = time.perf_counter(), at.seconds, at.waiting
         for batch, whole in zip(self.track(data, label, len(left)), left, strict=True):
             rate = rates[at.batches]
-            torch.manual_seed(integer(self.params.seed, "step", at.step, phase.world.rank))  # of dropout
+            seed(device, integer(self.params.seed, "step", at.step, phase.world.rank))  # of dropout
             loss, right = phase.step(batch, rate, len(whole))
             sums += torch.stack([loss * len(whole), right])
             bad = torch.where((bad < 0) & ~torch.isfinite(loss), at.batches, bad)

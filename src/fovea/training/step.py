@@ -49,7 +49,8 @@ class Step:
         """Gradients of the mean loss. Out of GPU memory, half as many images pass at once from now on."""
         while True:
             try:
-                return self._accumulated(batch, -(-largest // (self.images or largest)))
+                count = -(-largest // (self.images or largest))
+                return self._accumulated(batch, min(count, max(1, largest // 2)))  # batch norm needs two images
             except torch.OutOfMemoryError:
                 self._halve(min(self.images or largest, largest))
             torch.cuda.empty_cache()
