@@ -81,7 +81,17 @@ def test_the_index_carries_the_attributes_of_the_manifest(tmp_path: Path) -> Non
     shards = [path.name for path in (tmp_path / "cache").glob("*.npy")]
     attrs = Cache(tmp_path / "cache").attrs
     assert sorted(attrs.pop("shards")) == sorted(shards)
+    assert len(attrs.pop("pixels")) == 32
     assert attrs == {**manifest.attrs, "size": 16}
+
+
+def test_the_index_is_another_where_pixels_are(tmp_path: Path) -> None:
+    manifest, split = write_set(tmp_path / "raw")
+    for name, normalise in (("one", "none"), ("same", "none"), ("other", "ben_graham")):
+        build(tmp_path / name, tmp_path / "raw", manifest, split, normalise=normalise)
+    one, same, other = ((tmp_path / name / "index.parquet").read_bytes() for name in ("one", "same", "other"))
+    assert one == same
+    assert one != other
 
 
 def test_a_change_of_seed_changes_the_variants_alone(tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ from fovea.sweep.experiments import Experiment, plan
 from fovea.sweep.gather import Run, held_out, out_of_fold, runs_table, summarise, write_results
 from tests.import_closure import ROOT
 
-PARAMS = {"dataset": {"positive": None}}
+PARAMS = {"dataset": {"positive": None}, "train": {"loss": {"name": "cross_entropy"}}}
 
 
 @pytest.fixture
@@ -75,6 +75,20 @@ def test_without_folds_the_test_part_is_averaged_over_seeds() -> None:
     runs = [run_of(seed, 0, [("t0", "test", "a", 0.2 * seed), ("v0", "val", "b", 0.5)]) for seed in range(3)]
     table = out_of_fold(runs)
     assert list(table["image"]) == ["t0"] and table["p_b"][0] == pytest.approx(0.2)
+
+
+@pytest.mark.parametrize(("loss", "expected"), [("cross_entropy", "0"), ("ordinal", "1")])
+def test_the_prediction_is_the_likeliest_class_and_of_grades_the_median(loss: str, expected: str) -> None:
+    chances = {"p_0": [0.4, 0.4], "p_1": [0.3, 0.2], "p_2": [0.3, 0.4]}
+    params = {"train": {"loss": {"name": loss}}}
+    runs = [
+        Run(Experiment(f"x-s{seed}-f0", seed, 0, [], params), "c" * 40, None, {}, pd.DataFrame(
+            {"image": ["i"], "split": ["test"], "label": ["0"], "prediction": ["0"]}
+            | {name: values[seed : seed + 1] for name, values in chances.items()}
+        ))
+        for seed in range(2)
+    ]  # fmt: skip
+    assert list(out_of_fold(runs)["prediction"]) == [expected]
 
 
 @pytest.mark.parametrize("rows", [[("i0", "test", "a", 0.5)], [("new", "test", "a", 0.5), ("i1", "test", "a", 0.5)]])

@@ -212,6 +212,34 @@ def test_steps_are_those_of_torch() -> None:
     np.testing.assert_allclose([learning_rate(params, step, 10) for step in range(50)], expected)
 
 
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"full__schedule": {"name": "steps", "at": [4, 2], "factor": 0.1}}, r"schedule\.at: 4 must be below epochs, 4"),
+        ({"full__schedule": {"name": "cosine", "warmup_epochs": 4, "final_lr": 0.0}},
+         r"schedule\.warmup_epochs: 4 must be below epochs, 4"),
+        ({"full__epochs": 0, "frozen__epochs": 1, "transforms__erasing": 0.5},
+         r"transforms\.erasing: needs full\.epochs above 0"),
+    ],
+)  # fmt: skip
+def test_what_would_be_ignored_is_an_error(changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        train_params(**{"full__epochs": 4, **changes})
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"full__schedule": {"name": "steps", "at": [3], "factor": 0.1}},
+        {"full__schedule": {"name": "cosine", "warmup_epochs": 3.5, "final_lr": 0.0}},
+        {"full__epochs": 0, "frozen__epochs": 1, "full__schedule": {"name": "steps", "at": [3], "factor": 0.1}},
+        {"micro_batch": 3},
+    ],
+)
+def test_what_is_used_is_accepted(changes: dict[str, Any]) -> None:
+    train_params(**{"full__epochs": 4, **changes})
+
+
 def test_polynomial_reaches_its_end_after_its_steps_and_stays() -> None:
     params = phase({"name": "polynomial", "power": 1.0, "final_lr": 0.001, "steps": 102.5}, epochs=10, lr=0.005)
     rates = [learning_rate(params, step, 40) for step in range(400)]

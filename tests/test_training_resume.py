@@ -4,6 +4,8 @@ import json
 import math
 import subprocess
 import sys
+import threading
+import time
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +15,8 @@ import torch
 from fovea.cache.read import Cache
 from fovea.errors import UserError
 from fovea.params.train import TrainParams
-from fovea.training.checkpoint import STATE, Checkpoint, open_checkpoint
+from fovea.store import LOCK, is_at, locked
+from fovea.training.checkpoint import STATE, Checkpoint, discard, open_checkpoint
 from fovea.training.loop import Stopped, Trainer
 from tests.small import train_params
 from tests.trainings import trainer
@@ -171,3 +174,36 @@ def test_another_origin_has_another_checkpoint(tmp_path: Path, monkeypatch: pyte
         one.write({"progress": {}})
         assert two.read() is None
         assert json.loads((one.folder / "origin.json").read_text()) == {"params": {"seed": 0}}
+
+
+def test_a_checkpoint_in_use_is_not_discarded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DVC_ROOT", str(tmp_path))
+    with open_checkpoint({"params": {"seed": 0}}, 0) as checkpoint:
+        checkpoint.write({"progress": {}})
+        before = sorted(checkpoint.folder.iterdir())
+        discard(checkpoint.folder.name)
+        assert sorted(checkpoint.folder.iterdir()) == before
+    discard(checkpoint.folder.name)
+    assert not checkpoint.folder.exists()
+    discard(checkpoint.folder.name)
+
+
+def test_who_waited_for_a_lock_that_was_deleted_has_the_one_that_others_see(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As `discard` does: it deletes folder and lock while it has the lock."""
+    held = []
+
+    def wait() -> None:
+        with locked(tmp_path / "folder") as file:
+            held.append(is_at(file, tmp_path / "folder" / LOCK))
+
+    waiting = threading.Thread(target=wait)
+    with locked(tmp_path / "folder"):
+        waiting.start()
+        while "waiting for another process" not in capsys.readouterr().out:
+            time.sleep(0.01)
+        (tmp_path / "folder" / LOCK).unlink()
+        (tmp_path / "folder").rmdir()
+    waiting.join()
+    assert held == [True]

@@ -100,14 +100,32 @@ def locked(folder: Path) -> Iterator[IO[str]]:
 
     The lock ends with the process, however that ends, and with those to which it handed the file that is yielded.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / LOCK).open("a") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            print(f"waiting for another process that uses {folder}", flush=True)
-            fcntl.flock(file, fcntl.LOCK_EX)
+    with _open_lock(folder) as file:
         yield file
+
+
+def _open_lock(folder: Path) -> IO[str]:
+    """The file of the lock, which this process has: opened again where it was deleted while another had it."""
+    while True:
+        with suppress(FileNotFoundError):  # the folder was deleted just now
+            folder.mkdir(parents=True, exist_ok=True)
+            file = (folder / LOCK).open("a")
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                print(f"waiting for another process that uses {folder}", flush=True)
+                fcntl.flock(file, fcntl.LOCK_EX)
+            if is_at(file, folder / LOCK):
+                return file
+            file.close()
+
+
+def is_at(file: IO[str], path: Path) -> bool:
+    """Whether the open `file` is still the one at `path`: not if it was deleted meanwhile."""
+    try:
+        return os.path.samestat(os.fstat(file.fileno()), path.stat())
+    except FileNotFoundError:
+        return False
 
 
 @cache

@@ -9,6 +9,7 @@ import shutil
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
+from hashlib import blake2b
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -77,10 +78,12 @@ def build_cache(
             shards = plan_shards(index, variant_settings(params))
             rendered = _fill(rows, shards, raw, params, workers or os.cpu_count() or 1)
             _link(rows, shards, folder, index.attrs["shards"])
-        cropped = np.concatenate([read_records(rows, shard.name)["cropped"] for shard in shards])
+        records = np.concatenate([read_records(rows, shard.name) for shard in shards])
     starts = np.cumsum([0, *(len(shard.keys) for shard in shards)])
-    lost = index["image"][~cropped[starts[index["shard"]] + index["row"]] & (index["variant"] == 0).to_numpy()]
-    index.attrs = {**manifest.attrs, "size": params.image_size, "shards": index.attrs["shards"]}
+    cropped = records["cropped"][starts[index["shard"]] + index["row"]]
+    lost = index["image"][~cropped & (index["variant"] == 0).to_numpy()]
+    pixels = blake2b(records["crc"].tobytes(), digest_size=16).hexdigest()
+    index.attrs = {**manifest.attrs, "size": params.image_size, "pixels": pixels, "shards": index.attrs["shards"]}
     index.to_parquet(folder / "index.parquet", index=False)
     return Built(summarise(index, sorted(lost)), rendered)
 

@@ -136,6 +136,18 @@ class PhaseParams(Section):
         Constant | Cosine | OneCycle | Polynomial | Plateau | Steps, Field(discriminator="name")
     ]
 
+    @model_validator(mode="after")
+    def _schedule_fits_the_phase(self) -> "PhaseParams":
+        if not self.epochs:
+            return self
+        match self.schedule:
+            case Steps(at=at) if max(at) >= self.epochs:
+                raise ValueError(f"schedule.at: {max(at)} must be below epochs, {self.epochs}, or it would be ignored")
+            case Cosine(warmup_epochs=warmup) if warmup >= self.epochs:
+                raise ValueError(f"schedule.warmup_epochs: {warmup:g} must be below epochs, {self.epochs}, or final_lr "
+                                 "would be ignored")
+        return self
+
 
 class FullParams(PhaseParams):
     backbone: Annotated[float, Field(gt=0, le=1)]
@@ -182,10 +194,10 @@ class TrainParams(Section):
             raise ValueError("strict: must be false with weights: none, which would ignore it")
         if self.micro_batch and self.micro_batch > self.batch_size:
             raise ValueError("micro_batch: must not be above batch_size; null takes the batch as a whole")
-        if self.micro_batch and self.micro_batch % 2:
-            raise ValueError("micro_batch: must be even, so that the images that are mixed stay together")
         if not self.full.epochs and (self.mix.mixup or self.mix.cutmix):
             raise ValueError("mix: needs full.epochs above 0; the frozen phase would ignore it")
+        if not self.full.epochs and self.transforms.erasing:
+            raise ValueError("transforms.erasing: needs full.epochs above 0; the frozen phase would ignore it")
         if self.sampling == "balanced" and self.loss.class_weights == "balanced":
             raise ValueError("sampling: balanced and loss.class_weights: balanced would both make up for rare classes; "
                              "set one of them")

@@ -75,9 +75,11 @@ def out_of_fold(runs: list[Run]) -> pd.DataFrame:
     """Each image of the folds once, by the models that did not see it.
 
     Columns image, split, fold, label, prediction, p_<class>. Probabilities are the mean over seeds, the prediction is
-    the likeliest class. Folds of validation have chosen the epoch, which favours them a little. Raises UserError if
-    the runs are not of the same images.
+    what `decided` makes of them: the likeliest class, of grades (`ordinal`) the median. Folds of validation have chosen
+    the epoch, which favours them a little. Raises UserError if the runs are not of the same images.
     """
+    from fovea.training.loss import decided  # imports torch, which takes seconds
+
     part = held_out(runs)
     tables = [run.predictions[run.predictions["split"] == part].assign(fold=run.experiment.fold) for run in runs]
     rows = pd.concat(tables, ignore_index=True)
@@ -89,7 +91,8 @@ def out_of_fold(runs: list[Run]) -> pd.DataFrame:
                         "them; `dvc exp remove` those of this sweep, or choose another name")
     table = images[["split", "fold", "label"]].first()
     chances = images[columns].mean()
-    table["prediction"] = np.array([name[2:] for name in columns], dtype=object)[chances.to_numpy().argmax(axis=1)]
+    predicted = decided(runs[0].experiment.params["train"]["loss"]["name"], chances.to_numpy())
+    table["prediction"] = np.array([name[2:] for name in columns], dtype=object)[predicted]
     return table.join(chances).reset_index()
 
 

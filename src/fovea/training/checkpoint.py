@@ -3,13 +3,14 @@
 They lie in the store, outside DVC's outputs, which DVC deletes before a stage runs.
 """
 
+import fcntl
 import io
 import json
 import os
 import sys
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from hashlib import md5
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ import torch
 
 from fovea.errors import UserError
 from fovea.files import replacing, write_json
-from fovea.store import LOCK, locked, origin_key, share, store_folder
+from fovea.store import LOCK, is_at, locked, origin_key, share, store_folder
 
 STATE, RUN, ORIGIN = "checkpoint.pt", "run.json", "origin.json"
 
@@ -85,12 +86,21 @@ def open_checkpoint(origin: Mapping[str, Any], seconds: float) -> Iterator[Check
 
 
 def discard(key: str) -> None:
-    """Delete the checkpoint of a training whose outputs DVC has."""
+    """Delete the checkpoint of a training whose outputs DVC has, unless a process uses it: that may be another one."""
     folder = store_folder("checkpoints") / key
-    for name in (STATE, RUN, ORIGIN, LOCK):
-        (folder / name).unlink(missing_ok=True)
-    if folder.is_dir() and not any(folder.iterdir()):
-        folder.rmdir()
+    if not (folder / LOCK).is_file():
+        return
+    with (folder / LOCK).open("a") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return
+        if not is_at(file, folder / LOCK):  # another process has deleted all of it
+            return
+        for name in (STATE, RUN, ORIGIN, LOCK):
+            (folder / name).unlink(missing_ok=True)
+        with suppress(OSError):  # who waited for the lock has made another one by now
+            folder.rmdir()
 
 
 def code_of_training(stage: Path | str) -> dict[str, str]:
