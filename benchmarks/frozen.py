@@ -67,8 +67,7 @@ def frozen_params(hidden: int, lr: float) -> TrainParams:
 
 
 def make_trainer(cache: Cache, params: TrainParams) -> Trainer:
-    model, head, train, val, loss, *_ = prepare(params, cache, CPU)
-    return Trainer(model, head, train, val, loss, params, silent, lambda *epoch: None)
+    return Trainer(prepare(params, cache, CPU), params, silent, lambda *epoch: None)
 
 
 def frozen(cache: Cache, params: TrainParams, store: Path) -> tuple[float, np.ndarray]:
@@ -78,13 +77,14 @@ def frozen(cache: Cache, params: TrainParams, store: Path) -> tuple[float, np.nd
     start = time.perf_counter()
     trainer.run()
     seconds = time.perf_counter() - start
-    return seconds, np.array([(row["train_loss"], row["val_loss"]) for row in trainer.history])
+    return seconds, np.array([(row["train_loss"], row["val_loss"]) for row in trainer.at.history])
 
 
 def naive(cache: Cache, params: TrainParams) -> tuple[float, np.ndarray]:
     """Likewise, of a plain loop over the same batches."""
     made = make_trainer(cache, params)
-    model, head, train, val, loss = made.model.eval(), made.head, made.train, made.val, made.loss
+    model, head, train, val, loss, *_ = made.parts
+    model.eval()
     assert val is not None
     optimizer = make_optimizer(params.frozen, head, head)
     for weight in model.parameters():

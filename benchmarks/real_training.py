@@ -95,13 +95,13 @@ def fit(cache: Cache, params: Any, choose: bool = True) -> Fitted:
 
     Without `choose`, or without validation rows, the last epoch is kept.
     """
-    model, head, train, val, loss, *_ = prepare(params, cache, CPU)
+    parts = prepare(params, cache, CPU)
     start = time.perf_counter()
-    trainer = Trainer(model, head, train, val if choose else None, loss, params, quiet, lambda *_: None)
+    trainer = Trainer(parts if choose else parts._replace(val=None), params, quiet, lambda *_: None)
     trainer.run()
     record = {"crop": params.crop, "scaling": params.scaling, "loss": params.loss.name,
               "classes": cache.attrs["classes"]}
-    return Fitted(model, record, time.perf_counter() - start)
+    return Fitted(parts.model, record, time.perf_counter() - start)
 
 
 def quiet(items: Iterable[Any], label: str, total: int) -> Iterator[Any]:

@@ -39,6 +39,7 @@ from fovea.training.device import choose_device, describe
 from fovea.training.loop import Trainer
 from fovea.training.loss import make_loss
 from fovea.training.model import build_model
+from fovea.training.prepare import Prepared
 
 MODELS = ("resnet18", "resnet50")
 SIZES = (224, 64)
@@ -79,10 +80,10 @@ def with_fovea(name: str, cache: Any, batch: int, device: torch.device) -> Epoch
     model, head = build_model(name, CLASSES, 0, 0.0, cache.attrs["size"], "standard")
     model.to(device).to(memory_format=torch.channels_last)
     rows = make_rows(cache, np.ones(len(cache), bool), None, params.scaling, device)
-    loss = make_loss(params.loss, rows.targets, CLASSES)
+    parts = Prepared(model, head, rows, None, make_loss(params.loss, rows.targets, CLASSES), {}, None)
 
     def epoch() -> float:
-        trainer = Trainer(model, head, rows, None, loss, params, silent, lambda *ended: None)
+        trainer = Trainer(parts, params, silent, lambda *ended: None)
         start = time.perf_counter()
         trainer.run()
         finish(device)

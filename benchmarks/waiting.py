@@ -29,6 +29,7 @@ from fovea.training.data import epoch_batches, make_rows
 from fovea.training.loop import Trainer
 from fovea.training.loss import make_loss
 from fovea.training.model import build_model
+from fovea.training.prepare import Prepared
 from fovea.training.progress import Steps
 
 BATCH = 64
@@ -65,7 +66,8 @@ def waits(cache: Cache, params: TrainParams) -> tuple[list[float], float]:
         shares.append(data_wait)
 
     start = time.perf_counter()
-    Trainer(model, head, rows, None, make_loss(params.loss, rows.targets, 5), params, silent, on_epoch).run()
+    parts = Prepared(model, head, rows, None, make_loss(params.loss, rows.targets, 5), {}, None)
+    Trainer(parts, params, silent, on_epoch).run()
     return shares, (time.perf_counter() - start) / EPOCHS / (len(cache) // BATCH)
 
 

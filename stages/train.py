@@ -44,7 +44,8 @@ if machine.launcher and "RANK" not in os.environ:
 cache = Cache("data/cache")
 device = choose_device(machine.device)
 world = join(device)
-model, head, train, val, loss, shape, taken = prepare(params, cache, device)
+parts = prepare(params, cache, device)
+model, taken = parts.model, parts.taken
 if taken and world.rank == 0:
     print(f"train: {params.weights}: {taken}", flush=True)
 
@@ -94,13 +95,13 @@ with (open_checkpoint(origin, machine.checkpoint) if world.rank == 0 else nullco
         told = on_epoch if checkpoint else lambda *epoch: None
         shown = partial(track, unit="batches") if checkpoint else lambda items, *_: iter(items)
         asked = stopping.asked if checkpoint else lambda: False
-        trainer = Trainer(model, head, train, val, loss, params, shown, told, checkpoint, asked, world, machine.compile)
+        trainer = Trainer(parts, params, shown, told, checkpoint, asked, world, machine.compile)
         if saved:
             trainer.restore(saved)
         if saved and checkpoint:
             for epoch in trainer.at.ended():
                 log(*epoch)
-            print(f"train: goes on after step {trainer.at.step} (epoch {len(trainer.history) + 1})", flush=True)
+            print(f"train: goes on after step {trainer.at.step} (epoch {trainer.at.epoch()})", flush=True)
         try:
             trainer.run()
         except Stopped:
@@ -113,7 +114,7 @@ with (open_checkpoint(origin, machine.checkpoint) if world.rank == 0 else nullco
         needed = {  # what loading and predicting take, beside the weights
             "model": params.model,
             "crop": params.crop,
-            **shape,
+            **parts.shape,
             "scaling": params.scaling,
             "loss": params.loss.name,
             "classes": cache.attrs["classes"],
@@ -126,10 +127,10 @@ with (open_checkpoint(origin, machine.checkpoint) if world.rank == 0 else nullco
                 **needed,
                 "weights": params.weights,
                 "taken": taken and asdict(taken),
-                "data": {"name": cache.attrs["name"], "digest": cache.attrs["digest"], "train_rows": len(train)},
+                "data": {"name": cache.attrs["name"], "digest": cache.attrs["digest"], "train_rows": len(parts.train)},
                 "best": {key: value if not isinstance(value, float) or math.isfinite(value) else None
-                         for key, value in trainer.best.items()},  # JSON has no NaN
-                "best_metric": params.best_metric if val else None,
+                         for key, value in trainer.at.best.items()},  # JSON has no NaN
+                "best_metric": params.best_metric if parts.val else None,
                 "parameters": sum(weight.numel() for weight in model.parameters()),
                 "device": describe(device),
                 "processes": world.size,
@@ -145,11 +146,11 @@ with (open_checkpoint(origin, machine.checkpoint) if world.rank == 0 else nullco
             },
         )
         with replacing("reports/history.csv") as path:
-            pd.DataFrame(trainer.history, columns=HISTORY).to_csv(path, index=False)
+            pd.DataFrame(trainer.at.history, columns=HISTORY).to_csv(path, index=False)
         with replacing("reports/steps.csv") as path:
-            pd.DataFrame(trainer.steps).to_csv(path, index=False)
+            pd.DataFrame(trainer.at.steps).to_csv(path, index=False)
         tables = ["reports/history.csv", "reports/steps.csv"]
         run.log_artifacts({"model": ["models/model.pt", "models/model.json"], "": tables})
         write_json("mlflow_run.json", {"run_id": run.id or checkpoint.run_id()})
 
-print(f"train: kept epoch {trainer.best['epoch']} of {len(trainer.history)}")
+print(f"train: kept epoch {trainer.at.best['epoch']} of {len(trainer.at.history)}")

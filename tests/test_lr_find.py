@@ -83,7 +83,7 @@ def test_the_first_loss_is_the_first_of_training(cache: Cache) -> None:
     trained = trainer(cache, params)
     trained.run()
     test = measure(params, cache, torch.device("cpu"))
-    assert test.losses[0] == trained.steps[0]["loss"]
+    assert test.losses[0] == trained.at.steps[0]["loss"]
     assert len(test.losses) > 9
 
 

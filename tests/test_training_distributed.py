@@ -34,11 +34,11 @@ torch.set_num_threads(1)
 world = join(torch.device("cpu"))
 trained = trainer(Cache(sys.argv[1]), train_params(**json.loads(sys.argv[2])), world=world)
 if sys.argv[4] == "double":
-    trained.model.double().register_forward_pre_hook(lambda _, inputs: (inputs[0].double(),))
+    trained.parts.model.double().register_forward_pre_hook(lambda _, inputs: (inputs[0].double(),))
 trained.run()
 leave()
 if world.rank == 0:
-    open(sys.argv[3], "w").write(json.dumps([trained.history, trained.steps]))
+    open(sys.argv[3], "w").write(json.dumps([trained.at.history, trained.at.steps]))
 """
 
 

@@ -85,7 +85,8 @@ def mean(loss: Loss, logits: Tensor, targets: Tensor) -> Tensor:
 def naive_losses(cache: Cache, params: TrainParams) -> list[tuple[float, float]]:
     """Of training and validation, epoch by epoch, with a forward pass of the whole model in every step."""
     made = trainer(cache, params)
-    model, head, train, val, loss = made.model.eval(), made.head, made.train, made.val, made.loss
+    model, head, train, val, loss, *_ = made.parts
+    model.eval()
     assert val is not None
     inputs, val_inputs = (torch.cat(list(rows.in_order(8))) for rows in (train, val))
     optimizer = make_optimizer(params.frozen, head, head)
@@ -107,7 +108,7 @@ def test_frozen_epochs_on_features_have_the_losses_of_naive_ones(cache: Cache) -
     params = train_params(**FROZEN)
     frozen = trainer(cache, params)
     frozen.run()
-    losses = [(row["train_loss"], row["val_loss"]) for row in frozen.history]
+    losses = [(row["train_loss"], row["val_loss"]) for row in frozen.at.history]
     assert losses[0][0] - losses[-1][0] > 0.01, "it must learn, or this shows nothing"
     np.testing.assert_allclose(losses, naive_losses(cache, params), atol=1e-4)
 
@@ -123,7 +124,7 @@ def test_another_head_and_loss_compute_nothing(cache: Cache) -> None:
     other = trainer(cache, train_params(**FROZEN | {"frozen__lr": 0.1, "frozen__epochs": 2}, head__hidden=5,
                                         loss__label_smoothing=0.1, batch_size=4))
     calls: list[None] = []
-    other.model.register_forward_hook(lambda *_: calls.append(None))
+    other.parts.model.register_forward_hook(lambda *_: calls.append(None))
     other.run()
     assert not calls
 

@@ -41,7 +41,7 @@ STATEFUL: dict[str, Any] = {
 
 
 def weights(trained: Trainer) -> dict[str, torch.Tensor]:
-    return trained.model.state_dict()
+    return trained.parts.model.state_dict()
 
 
 def stopping(after: int) -> Any:
@@ -68,9 +68,9 @@ def in_pieces(cache: Cache, params: TrainParams, folder: Path, pieces: list[int]
 
 def same(one: Trainer, two: Trainer) -> None:
     assert all(torch.equal(value, weights(two)[key]) for key, value in weights(one).items())
-    assert one.history == two.history
-    assert one.steps == two.steps
-    assert one.best == two.best
+    assert one.at.history == two.at.history
+    assert one.at.steps == two.at.steps
+    assert one.at.best == two.at.best
 
 
 @pytest.mark.parametrize("schedule", SCHEDULES, ids=lambda schedule: schedule["name"])

@@ -19,8 +19,8 @@ def silent(items: Iterable[Any], label: str, total: int) -> Iterator[Any]:
 
 
 def trainer(cache: Cache, params: TrainParams, with_val: bool = True, track: Any = silent, **more: Any) -> Trainer:
-    model, head, train, val, loss, *_ = prepare(params, cache, CPU)
-    return Trainer(model, head, train, val if with_val else None, loss, params, track, lambda *epoch: None, **more)
+    parts = prepare(params, cache, CPU)
+    return Trainer(parts if with_val else parts._replace(val=None), params, track, lambda *epoch: None, **more)
 
 
 def run(cache: Cache, **changes: Any) -> Trainer:

@@ -16,8 +16,9 @@ from fovea.params.train import TrainParams
 from fovea.report.figures import COLOURS, Panel, draw, save_png
 from fovea.training.data import epoch_batches
 from fovea.training.device import choose_device
-from fovea.training.loop import Trainer
+from fovea.training.distributed import World
 from fovea.training.lr_find import RangeTest, range_test, suggestions
+from fovea.training.phases import full_phase
 from fovea.training.prepare import prepare
 
 
@@ -42,11 +43,11 @@ def find(out: Path) -> list[str]:
 
 def measure(params: TrainParams, cache: Cache, device: torch.device) -> RangeTest:
     """The full phase as `train` begins it, its epochs one after the other for as long as the test asks."""
-    model, head, train, _, loss, *_ = prepare(params, cache, device)
-    trainer = Trainer(model, head, train, None, loss, params, lambda items, *_: iter(items), lambda *_: None)
-    phase = trainer.full_phase()
-    model.train()
-    epochs = (phase.batches(epoch_batches(train.targets, params, params.seed, epoch), epoch) for epoch in count(1))
+    parts = prepare(params, cache, device)
+    phase = full_phase(parts, params, lambda items, *_: iter(items), World())
+    phase.module.train()
+    targets = parts.train.targets
+    epochs = (phase.batches(epoch_batches(targets, params, params.seed, epoch), epoch) for epoch in count(1))
     return range_test(lambda batch, rate: phase.step(batch, rate, len(batch.targets))[0], chain.from_iterable(epochs))
 
 

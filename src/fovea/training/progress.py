@@ -53,6 +53,22 @@ class Progress:
             self.best = row
         return best
 
+    def epoch(self) -> int:
+        """Number of the running epoch, from 1 and over both phases."""
+        return len(self.history) + 1
+
+    def row(self, rate: float) -> Epoch:
+        """What is known of the running epoch after its last batch, whose learning rate was `rate`."""
+        return {
+            "epoch": self.epoch(), "phase": self.phase, "lr": rate, "samples": self.samples + self.seen,
+            "train_loss": self.loss / self.seen, "train_accuracy": self.right / self.seen,
+        }  # fmt: skip
+
+    def last_epoch(self) -> tuple[Epoch, Steps, float]:
+        """The last of what `ended` gives."""
+        *_, last = self.ended()
+        return last
+
     def ended(self) -> Iterator[tuple[Epoch, Steps, float]]:
         """Each epoch that has ended, its rows of `steps`, and the share of its time in which the model waited."""
         for row, wait in zip(self.history, self.waits, strict=True):
