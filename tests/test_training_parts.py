@@ -215,7 +215,8 @@ def test_steps_are_those_of_torch() -> None:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"full__schedule": {"name": "steps", "at": [4, 2], "factor": 0.1}}, r"schedule\.at: 4 must be below epochs, 4"),
+        ({"full__schedule": {"name": "steps", "at": [4, 2], "factor": 0.1}},
+         r"schedule\.at: 4 must be below epochs, 4"),
         ({"full__schedule": {"name": "cosine", "warmup_epochs": 4, "final_lr": 0.0}},
          r"schedule\.warmup_epochs: 4 must be below epochs, 4"),
         ({"full__epochs": 0, "frozen__epochs": 1, "transforms__erasing": 0.5},
