@@ -16,8 +16,9 @@ from fovea.cache.read import Cache
 from fovea.errors import UserError
 from fovea.params.train import TrainParams
 from fovea.store import LOCK, is_at, locked
-from fovea.training.checkpoint import STATE, Checkpoint, discard, open_checkpoint
+from fovea.training.checkpoint import STATE, Checkpoint, code_of_training, discard, open_checkpoint
 from fovea.training.loop import Stopped, Trainer
+from tests.import_closure import ROOT, import_closure
 from tests.small import train_params
 from tests.trainings import trainer
 
@@ -207,3 +208,12 @@ def test_who_waited_for_a_lock_that_was_deleted_has_the_one_that_others_see(
         (tmp_path / "folder").rmdir()
     waiting.join()
     assert held == [True]
+
+
+def test_a_training_goes_on_with_the_code_that_it_imports_alone() -> None:
+    stage = ROOT / "stages/train.py"
+    imported = import_closure(stage)
+    code = set(code_of_training(stage)) - {"stages/train.py"}
+    packages = {path for path in code if path.endswith("__init__.py")}
+    assert code - packages <= imported
+    assert {path for path in imported if path.startswith("src/fovea/training/")} <= code

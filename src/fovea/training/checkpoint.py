@@ -22,6 +22,7 @@ from fovea.files import replacing, write_json
 from fovea.store import LOCK, is_at, locked, origin_key, share, store_folder
 
 STATE, RUN, ORIGIN = "checkpoint.pt", "run.json", "origin.json"
+NO_TRAINING = ("lr_find.py", "seen.py")  # modules beside this one that no training imports
 
 
 class Checkpoint:
@@ -106,7 +107,8 @@ def discard(key: str) -> None:
 def code_of_training(stage: Path | str) -> dict[str, str]:
     """md5 of the stage script and of every module that it trains with, by its path, as dvc.lock has it."""
     package = Path(__file__).parents[1]
-    modules = [*(package / "training").glob("*.py"), package / "cache/read.py", package / "seeds.py"]
+    modules = [path for path in (package / "training").glob("*.py") if path.name not in NO_TRAINING]
+    modules += [package / "cache/read.py", package / "seeds.py"]
     code = {f"src/fovea/{path.relative_to(package).as_posix()}": path for path in sorted(modules)}
     code[f"stages/{Path(stage).name}"] = Path(stage)
     return {name: md5(path.read_bytes(), usedforsecurity=False).hexdigest() for name, path in code.items()}

@@ -56,10 +56,11 @@ def prepare(params: "TrainParams", cache: "Cache", device: torch.device) -> Prep
 def _check(params: "TrainParams", side: int, has_val: bool) -> None:
     if params.crop and params.crop > side:
         raise UserError(f"train.crop: {params.crop} px is larger than augment.image_size, {side} px")
-    for key, needs_val in (
-        ("train.early_stopping", params.early_stopping > 0),
-        ("train.frozen.schedule", params.frozen.epochs > 0 and params.frozen.schedule.name == "plateau"),
-        ("train.full.schedule", params.full.epochs > 0 and params.full.schedule.name == "plateau"),
+    other = "another schedule than plateau"
+    for key, needs_val, instead in (
+        ("early_stopping", params.early_stopping > 0, "early_stopping 0"),
+        ("frozen.schedule", params.frozen.epochs > 0 and params.frozen.schedule.name == "plateau", other),
+        ("full.schedule", params.full.epochs > 0 and params.full.schedule.name == "plateau", other),
     ):
         if needs_val and not has_val:
-            raise UserError(f"{key}: needs validation images; set split.val above 0, or early_stopping 0, no plateau")
+            raise UserError(f"train.{key}: needs validation images; set split.val above 0, or {instead}")
