@@ -66,7 +66,7 @@ WRONG: list[tuple[str, str, dict[str, Any], tuple[str, ...]]] = [
     ("missing label file", "ingest", {"dataset.sources": [TABLE]}, ("labels.csv", "dataset.sources.0.file")),
     ("unknown positive class", "ingest", {"dataset.positive": "sick"}, ("dataset.positive", "sick")),
     ("too large a crop", "train", {"train.crop": 64}, ("train.crop", "augment.image_size")),
-    ("one output for three classes", "train", {"train.loss.name": "binary_cross_entropy"}, ("train.loss.name", "two")),
+    ("option of another loss", "train", {"train.loss.gamma": 2.0}, ("train.loss", "gamma", "cross_entropy")),
     ("nothing to train", "train", {"train.full.epochs": 0}, ("train", "frozen.epochs and full.epochs are both 0")),
     ("ignored option", "train", {"train.head.dropout": 0.5}, ("head.dropout", "head.hidden")),
     ("unknown network", "train", {"train.model": "resnet19"}, ("train.model", "resnet19")),

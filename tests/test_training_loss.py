@@ -118,7 +118,9 @@ def test_ordinal_of_two_classes_is_refused() -> None:
 def test_probabilities_are_shares_of_one_and_lead_to_the_class_of_the_logits(
     name: str, classes: int, seed: int, spread: float
 ) -> None:
+    """Sigmoids that are all 1 tell nothing apart: those of several classes stay below that here."""
     classes = max(classes, 3) if name == "ordinal" else classes
+    spread = min(spread, 3.0) if name == "binary_cross_entropy" else spread
     loss = loss_of(name, torch.zeros(1, dtype=torch.int64), classes)
     logits = torch.randn(20, loss.outputs, generator=torch.Generator().manual_seed(seed)) * spread
     chances = probabilities(name, logits).numpy()
