@@ -31,7 +31,6 @@ from fovea.params.section import load
 from fovea.params.train import TrainParams
 from fovea.training.data import Rows, epoch_batches
 from fovea.training.loop import Trainer
-from fovea.training.loss import Loss
 from fovea.training.optimizer import make_optimizer
 from fovea.training.prepare import prepare
 
@@ -97,19 +96,15 @@ def naive(cache: Cache, params: TrainParams) -> tuple[float, np.ndarray]:
         total = torch.zeros(())
         batches = epoch_batches(train.targets, params, params.seed, epoch)
         for batch, inputs in zip(batches, inputs_of(train, batches), strict=True):
-            value = mean(loss, model(inputs), train.targets[batch])
+            value = loss.mean(model(inputs), train.targets[batch])
             optimizer.zero_grad()
             value.backward()
             optimizer.step()
             total += value.detach() * len(batch)
         with torch.no_grad():
             outputs = torch.cat([model(inputs) for inputs in val.in_order(params.batch_size)])
-            losses.append((total.item() / len(train), mean(loss, outputs, val.targets).item()))
+            losses.append((total.item() / len(train), loss.mean(outputs, val.targets).item()))
     return time.perf_counter() - start, np.array(losses)
-
-
-def mean(loss: Loss, logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
-    return loss.each(logits, targets).sum() / loss.weight(targets).sum()
 
 
 def inputs_of(rows: Rows, batches: list[np.ndarray]) -> Iterator[torch.Tensor]:

@@ -23,7 +23,6 @@ from fovea.training import features as module
 from fovea.training.data import Rows, epoch_batches, make_rows
 from fovea.training.features import CODE, features
 from fovea.training.forward import INFERENCE_BATCH, backbone_features
-from fovea.training.loss import Loss
 from fovea.training.model import build_model
 from fovea.training.optimizer import make_optimizer
 from tests.faults import PROCESSES, wait_for
@@ -78,10 +77,6 @@ def kept_files(store: Path) -> list[Path]:
     return sorted(store.glob("*/*.rows"))
 
 
-def mean(loss: Loss, logits: Tensor, targets: Tensor) -> Tensor:
-    return loss.each(logits, targets).sum() / loss.weight(targets).sum()
-
-
 def naive_losses(cache: Cache, params: TrainParams) -> list[tuple[float, float]]:
     """Of training and validation, epoch by epoch, with a forward pass of the whole model in every step."""
     made = trainer(cache, params)
@@ -94,13 +89,13 @@ def naive_losses(cache: Cache, params: TrainParams) -> list[tuple[float, float]]
     for epoch in range(1, params.frozen.epochs + 1):
         total = 0.0
         for batch in epoch_batches(train.targets, params, params.seed, epoch):
-            value = mean(loss, model(inputs[batch]), train.targets[batch])
+            value = loss.mean(model(inputs[batch]), train.targets[batch])
             optimizer.zero_grad()
             value.backward()
             optimizer.step()
             total += value.item() * len(batch)
         with torch.no_grad():
-            found.append((total / len(train), mean(loss, model(val_inputs), val.targets).item()))
+            found.append((total / len(train), loss.mean(model(val_inputs), val.targets).item()))
     return found
 
 

@@ -28,7 +28,7 @@ def choose_device(name: str) -> torch.device:
 
 
 def seed(device: torch.device, number: int) -> None:
-    """Seed what draws on this device, such as dropout. `torch.manual_seed` takes far longer: it seeds all devices."""
+    """Seed what draws on this device, such as dropout, and no other, as `torch.manual_seed` would."""
     if device.type == "cuda":
         torch.cuda.default_generators[device.index].manual_seed(number)
     elif device.type == "mps":

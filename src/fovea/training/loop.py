@@ -167,7 +167,7 @@ class Trainer:
             return {}
         loss, targets, name = self.parts.loss, self.parts.val.targets, self.params.loss.name
         outputs = phase.val_logits().float()
-        mean = (loss.each(outputs, targets).sum() / loss.weight(targets).sum()).item()
         chances = probabilities(name, outputs.cpu()).numpy()
         scores = score(targets.cpu().numpy(), chances, decided(name, chances))
-        return {"val_loss": mean} | {f"val_{name}": value for name, value in scores.items()}
+        val_loss = loss.mean(outputs, targets).item()
+        return {"val_loss": val_loss} | {f"val_{name}": value for name, value in scores.items()}

@@ -43,6 +43,10 @@ class Loss:
         """(n,) float32: the weight of each image's class."""
         return self.weights[targets]
 
+    def mean(self, logits: Tensor, targets: Tensor) -> Tensor:
+        """() float32: the mean loss of images, their classes' weights counted."""
+        return self.each(logits, targets).sum() / self.weight(targets).sum()
+
     def _unweighted(self, logits: Tensor, targets: Tensor) -> Tensor:
         match self.params.name:
             case "focal":

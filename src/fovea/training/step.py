@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass
 
 import torch
@@ -68,10 +69,7 @@ class Step:
         weight = self.world.sum(self._of_labels(batch, self.loss.weight).sum())
         total, right = torch.zeros_like(weight), torch.zeros_like(weight)
         for number, part in enumerate(_parts(batch, count), 1):
-            if number < count:
-                with self.world.without_sync(self.module):
-                    loss, correct = self._backward(part, weight)
-            else:
+            with self.world.without_sync(self.module) if number < count else nullcontext():
                 loss, correct = self._backward(part, weight)
             total += loss
             right += correct
