@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -54,8 +55,8 @@ def test_a_link_to_a_folder_is_replaced_and_the_folder_stays(tmp_path: Path) -> 
 @pytest.mark.parametrize("end", ["", ".old"])
 def test_what_a_killed_process_left_is_deleted(tmp_path: Path, ended: int, of: str, end: str) -> None:
     process = {"ended": ended, "too large": 10**20, "own": os.getpid()}[of]
-    write_folder(tmp_path / f".cache.{process}{end}", "left")
-    (tmp_path / f".table.{process}.csv{end}").write_text("left")
+    write_folder(tmp_path / f".cache.{process}.1{end}", "left")
+    (tmp_path / f".table.{process}.1.csv{end}").write_text("left")
     with replacing(tmp_path / "cache") as folder, replacing(tmp_path / "table.csv") as file:
         assert list(tmp_path.iterdir()) == []
         write_folder(folder, "new")
@@ -64,10 +65,29 @@ def test_what_a_killed_process_left_is_deleted(tmp_path: Path, ended: int, of: s
 
 
 def test_what_a_running_process_writes_and_what_others_named_stays(tmp_path: Path, ended: int) -> None:
-    running = [f".cache.{os.getppid()}", ".cache.1"]
-    names = [*running, ".cache.part", f".cache.{ended}.csv", f".caches.{ended}", f"cache.{ended}"]
+    running = [f".cache.{os.getppid()}.1", ".cache.1.1"]
+    names = [*running, ".cache.part", f".cache.{ended}.1.csv", f".caches.{ended}.1", f"cache.{ended}.1"]
     for name in names:
         write_folder(tmp_path / name, "theirs")
     with replacing(tmp_path / "cache") as folder:
         write_folder(folder, "new")
     assert {path.name for path in tmp_path.iterdir()} == {"cache", *names}
+
+
+def test_threads_that_write_one_path_leave_each_other_alone(tmp_path: Path) -> None:
+    both, failed = threading.Barrier(2, timeout=60), list[Exception]()
+
+    def write(text: str) -> None:
+        try:
+            with replacing(tmp_path / "table.csv") as file:
+                file.write_text(text)
+                both.wait()  # both temporaries are there
+        except Exception as error:
+            failed.append(error)
+
+    threads = [threading.Thread(target=write, args=(text,)) for text in ("one", "two")]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert failed == [] and (tmp_path / "table.csv").read_text() in ("one", "two")

@@ -138,6 +138,7 @@ def test_a_killed_sweep_leaves_one_experiment_running_for_which_the_next_waits(s
 
 
 def test_an_experiment_that_fails_keeps_those_before_it(small: Sweep) -> None:
+    small.command = "fovea sweep try --seeds 1 --folds 2"
     (small.project.folder / "fail").touch()
     ran, stderr = small.run(check=False)
     assert ran == ["try-s0-f0", "try-s0-f1"]

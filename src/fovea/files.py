@@ -5,6 +5,7 @@ import json
 import os
 import re
 import shutil
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -37,7 +38,7 @@ def replacing(path: Path | str) -> Iterator[Path]:
     Raises UserError if the disk is full or may not be written to.
     """
     path = Path(path)
-    temporary = path.with_name(f".{path.stem}.{os.getpid()}{path.suffix}")
+    temporary = path.with_name(f".{path.stem}.{os.getpid()}.{threading.get_native_id()}{path.suffix}")
     with writable(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         _sweep(path)
@@ -61,13 +62,15 @@ def _swap(new: Path, path: Path) -> None:
 
 
 def _sweep(path: Path) -> None:
-    """Delete temporaries of `path` whose process has ended. One with our own number is of an earlier process: in a
-    container numbers come again with each start."""
-    pattern = re.compile(rf"\.{re.escape(path.stem)}\.(\d+){re.escape(path.suffix)}(\.old)?")
+    """Delete temporaries of `path` whose process has ended. One with our own number that no other thread of ours
+    writes is of an earlier process: in a container numbers come again with each start."""
+    others = {thread.native_id for thread in threading.enumerate()} - {threading.get_native_id()}
+    pattern = re.compile(rf"\.{re.escape(path.stem)}\.(\d+)\.(\d+){re.escape(path.suffix)}(\.old)?")
     for name in os.listdir(path.parent):
-        found = pattern.fullmatch(name)
-        if found and (int(found[1]) == os.getpid() or not is_running(int(found[1]))):
-            _remove(path.with_name(name))
+        if found := pattern.fullmatch(name):
+            process, thread = int(found[1]), int(found[2])
+            if thread not in others if process == os.getpid() else not is_running(process):
+                _remove(path.with_name(name))
 
 
 def is_running(process: int) -> bool:
