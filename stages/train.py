@@ -87,6 +87,7 @@ with (open_checkpoint(origin, machine.checkpoint) if world.rank == 0 else nullco
             digest=cache.attrs["digest"],
             device=describe(device),
             tags={"fovea.recipe": params.recipe or "none", "fovea.quick": str(params.quick).lower()},
+            token=checkpoint.token(),
             resume=checkpoint.run_id(),
             started=checkpoint.keep_run,
         )

@@ -161,6 +161,26 @@ def test_a_resumed_run_goes_on_without_a_point_twice(experiment: str) -> None:
     assert "fovea.error" not in client().get_run(second.id).data.tags
 
 
+@pytest.mark.parametrize("at", ["created", "described"])
+def test_a_run_that_was_killed_before_its_id_was_kept_is_found_by_its_training(
+    experiment: str, at: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def kill(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr(runs, "_log_input", kill)
+        start(token="one", **({"started": kill} if at == "created" else {}))
+    with start(token="one") as second:
+        pass
+    with start(token="another") as other:
+        pass
+    assert {run.info.run_id for run in parents(experiment)} == {second.id, other.id}
+    run = client().get_run(second.id)
+    assert run.data.params == client().get_run(other.id).data.params != {}
+    assert len(run.inputs.dataset_inputs) == 1 and run.info.run_name.startswith("demo-")
+
+
 def test_resuming_a_run_that_the_store_does_not_know_opens_a_new_one() -> None:
     with start(resume="0" * 32) as training:
         assert training.id not in (None, "0" * 32)

@@ -17,9 +17,11 @@ from torch import nn
 from torchvision import models
 
 from fovea.errors import UserError
+from fovea.params.train import SYMMETRIC
 from fovea.training.model import build_model
 from fovea.training.weights import Taken, load_pretrained
 from tests.real_sets import REAL_WEIGHTS, needs_real_weights
+from tests.small import train_params
 
 DEEP = "layer4.1.conv2.weight"
 RESNET18_TENSORS = 100  # of its backbone, without the counters of its norms
@@ -115,6 +117,17 @@ def test_a_pickled_module_is_refused_with_the_reason(tmp_path: Path) -> None:
     torch.save(models.squeezenet1_1(), tmp_path / "weights.pth")
     with pytest.raises(UserError, match=r"holds a pickled torchvision\S+SqueezeNet, .* can run any code; save the"):
         load(tmp_path / "weights.pth")
+
+
+def test_which_imagenet_weights_expect_pixels_from_minus_one_to_one() -> None:
+    """As torchvision has it; its two Inceptions rescale inside, which a model without torchvision's weights does not."""
+    weights = {name: models.get_model_weights(name) for name in models.list_models(module=models)}
+    means = {name: (sets.__members__.get("IMAGENET1K_V1") or sets.DEFAULT).transforms().mean
+             for name, sets in weights.items()}
+    assert {name for name, mean in means.items() if mean == [0.5] * 3} | {"googlenet", "inception_v3"} == {*SYMMETRIC}
+    with pytest.raises(ValueError, match="scaling: must be symmetric for the ImageNet weights of efficientnet_v2_l"):
+        train_params(model="efficientnet_v2_l", weights="imagenet")
+    assert train_params(model="efficientnet_v2_l", weights="imagenet", scaling="symmetric")
 
 
 @needs_real_weights

@@ -11,6 +11,7 @@ Strength = Annotated[float, Field(ge=0, lt=1)]
 Positive = Annotated[float, Field(gt=0)]
 NotNegative = Annotated[float, Field(ge=0)]
 Count = Annotated[int, Field(ge=1)]
+SYMMETRIC = ("efficientnet_v2_l", "googlenet", "inception_v3")  # torchvision's whose ImageNet weights expect -1 to 1
 Metric = Literal["loss", "accuracy", "balanced_accuracy", "auroc", "kappa"]
 
 
@@ -186,7 +187,7 @@ class TrainParams(Section):
             raise ValueError("frozen.epochs and full.epochs are both 0: nothing would be trained")
         if self.transforms.scale[0] > self.transforms.scale[1]:
             raise ValueError("transforms.scale: smallest number first")
-        if self.weights == "imagenet" and self.model in ("googlenet", "inception_v3") and self.scaling != "symmetric":
+        if self.weights == "imagenet" and self.model in SYMMETRIC and self.scaling != "symmetric":
             raise ValueError(f"scaling: must be symmetric for the ImageNet weights of {self.model}, which expect it")
         if self.head.dropout and not self.head.hidden:
             raise ValueError("head.dropout: needs head.hidden above 0; a linear head would ignore it")

@@ -27,6 +27,7 @@ LONGEST_TAG = 5000
 LONGEST_DIGEST = 36                                # of an input: an md5 with ".dir" is just as long
 SHOWN = {"test": "test", "val": "val_best"}        # part of metrics.json: its name in MLflow
 EVALUATION, LATEST, PARENT = "fovea.evaluation", "fovea.latest_evaluation", "mlflow.parentRunId"
+TRAINING = "fovea.training"  # tag: the token of a training
 
 
 def start_training(
@@ -36,50 +37,61 @@ def start_training(
     digest: str,
     device: str,
     tags: Mapping[str, str] | None = None,
+    token: str = "",
     resume: str | None = None,
     started: Callable[[str], None] = lambda run_id: None,
 ) -> TrainingRun:
-    """Open the run of a training.
+    """Open the run of a training, or the one that it had before it was killed.
 
     `sections` is all of params.yaml as `read_sections` gives it; `data` the folder of the image set relative to the
-    project, whose last part is its name; `digest` the manifest's. `resume` is the id of a run that was killed: it goes
-    on, and points up to the last step of each of its curves are not logged again. `started` gets the id of a new run
-    before anything else is written to it.
+    project, whose last part is its name; `digest` the manifest's. `resume` is the id of the run that goes on; points up
+    to the last step of each of its curves are not logged again. `token` names the training: a run that was made just
+    before a kill, so that `started` never got its id, is found by it.
     """
     with going_on("this training"):
         client = _connect()
-        known = _reopen(client, resume) if resume else None
-        return known or _create(client, sections, Path(data), digest, {"device": device, **(tags or {})}, started)
+        facts = _facts(sections, Path(data), digest, {"device": device, **(tags or {})})
+        run = _known(client, resume, token)
+        if new := run is None:
+            run = client.create_run(_experiment(client), tags=facts | ({TRAINING: token} if token else {}))
+        run_id = run.info.run_id
+        started(run_id)
+        with going_on("the parameters"):  # from here on there is a run, which the stages after this one need
+            if not run.inputs.dataset_inputs:  # written last
+                _describe(client, run_id, sections, Path(data), facts)
+        return TrainingRun(client, run_id, _write_points, {} if new else _written(client, run))
     return TrainingRun()
 
 
-def _create(
-    client: Any, sections: Mapping[str, Any], data: Path, digest: str, tags: dict[str, str],
-    started: Callable[[str], None],
-) -> TrainingRun:
+def _facts(sections: Mapping[str, Any], data: Path, digest: str, tags: dict[str, str]) -> dict[str, str]:
+    """What a run is tagged with."""
     root = provenance.workspace_root()
     version = provenance.dvc_md5(data, root)
     facts = provenance.git_facts(root) | provenance.experiment_tags() | provenance.version_tags() | tags
     facts |= {"dataset.name": data.name, "dataset.digest": digest} | ({"dataset.md5": version} if version else {})
     facts |= {"mlflow.source.type": "LOCAL", "mlflow.source.name": Path(sys.argv[0]).name}
     facts |= {"mlflow.source.git.commit": facts["git.commit"]} if "git.commit" in facts else {}
-    quick = "-quick" if tags.get("fovea.quick") == "true" else ""
-    facts = {tag: provenance.scrub(value) for tag, value in facts.items()}
-    run_id = client.create_run(_experiment(client), tags=facts).info.run_id
-    started(run_id)
+    return {tag: provenance.scrub(value) for tag, value in facts.items()}
+
+
+def _describe(client: Any, run_id: str, sections: Mapping[str, Any], data: Path, facts: Mapping[str, str]) -> None:
+    quick = "-quick" if facts.get("fovea.quick") == "true" else ""
     unnamed = f"{data.name}-{sections['train']['model']}{quick}-{run_id[:6]}"
-    name = facts["dvc.experiment"] + quick if "dvc.experiment" in facts else unnamed
-    with going_on("the parameters"):  # from here on there is a run, which the stages after this one need
-        client.update_run(run_id, name=name)
-        _log_params(client, run_id, {name: sections[name] for name in RECORDED_SECTIONS if name in sections})
-        _log_input(client, run_id, data, (version or digest)[:LONGEST_DIGEST])
-    return TrainingRun(client, run_id, _write_points)
+    client.update_run(run_id, name=facts["dvc.experiment"] + quick if "dvc.experiment" in facts else unnamed)
+    _log_params(client, run_id, {name: sections[name] for name in RECORDED_SECTIONS if name in sections})
+    version = facts.get("dataset.md5") or facts["dataset.digest"]
+    _log_input(client, run_id, data, version[:LONGEST_DIGEST])
 
 
-def _reopen(client: Any, run_id: str) -> TrainingRun | None:
-    """The run as RUNNING again; None if it is not in this store, or deleted."""
+def _known(client: Any, run_id: str | None, token: str) -> Any:
+    """The run of this id or token as RUNNING again; None if it is not in this store, or deleted."""
     from mlflow import MlflowException
 
+    if run_id is None and token:
+        found = client.search_runs([_experiment(client)], f"tags.`{TRAINING}` = '{token}'", max_results=1)
+        run_id = found[0].info.run_id if found else None
+    if run_id is None:
+        return None
     try:
         run = client.get_run(run_id)
         client.update_run(run_id, status="RUNNING")
@@ -89,8 +101,13 @@ def _reopen(client: Any, run_id: str) -> TrainingRun | None:
         raise
     if "fovea.error" in run.data.tags:
         client.delete_tag(run_id, "fovea.error")
-    written = {name: max(point.step for point in client.get_metric_history(run_id, name)) for name in run.data.metrics}
-    return TrainingRun(client, run_id, _write_points, written)
+    return run
+
+
+def _written(client: Any, run: Any) -> dict[str, int]:
+    """The last step of each curve of a run."""
+    return {name: max(point.step for point in client.get_metric_history(run.info.run_id, name))
+            for name in run.data.metrics}
 
 
 def log_evaluation(

@@ -14,6 +14,7 @@ from contextlib import contextmanager, suppress
 from hashlib import md5
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import torch
 
@@ -63,16 +64,26 @@ class Checkpoint:
             return None
         return state
 
+    def token(self) -> str:
+        """What names this training before MLflow has given its run an id; drawn once, not from the training's content:
+        the same training elsewhere has a run of its own."""
+        if "token" not in self._run():
+            write_json(self.folder / RUN, {"token": uuid4().hex})
+        return str(self._run()["token"])
+
     def run_id(self) -> str | None:
         """The MLflow run of this training, if it began before."""
-        try:
-            found: str | None = json.loads((self.folder / RUN).read_text())["run_id"]
-        except (OSError, ValueError, KeyError):
-            return None
-        return found
+        return self._run().get("run_id")
 
     def keep_run(self, run_id: str) -> None:
-        write_json(self.folder / RUN, {"run_id": run_id})
+        write_json(self.folder / RUN, {"token": self.token(), "run_id": run_id})
+
+    def _run(self) -> dict[str, str]:
+        try:
+            found: dict[str, str] = json.loads((self.folder / RUN).read_text())
+        except (OSError, ValueError):
+            return {}
+        return found
 
 
 @contextmanager
