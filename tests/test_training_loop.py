@@ -1,18 +1,23 @@
 """The loop: its losses, its best epoch, its phases."""
 
 import json
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from torch import nn
+from torch._dynamo.utils import counters
 
 from fovea.cache.read import Cache
 from fovea.training.forward import backbone_features, logits
+from fovea.training.loop import Trainer
+from fovea.training.prepare import prepare
 from fovea.training.progress import better
 from tests.small import train_params, write_cache
-from tests.trainings import run, trainer
+from tests.trainings import run, silent, trainer
 
 REFERENCE = Path(__file__).parent / "reference/losses.json"
 
@@ -23,6 +28,24 @@ def test_twenty_steps_give_the_reference_losses(cache: Cache) -> None:
     losses = [step["loss"] for step in trained.at.steps][:20]
     assert len(losses) == 20
     np.testing.assert_allclose(losses, json.loads(REFERENCE.read_text()), atol=1e-4)
+
+
+def test_a_compiled_model_gives_the_same_losses_and_weights_of_the_same_names(cache: Cache) -> None:
+    parts = prepare(train_params(), cache, torch.device("cpu"))
+    net = nn.Sequential(nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(),
+                        nn.Linear(8, 3))  # ResNet-18 takes a minute to compile
+    losses, names = [], []
+    for compiled in (False, True):
+        own = deepcopy(net)
+        model = parts._replace(model=own, head=own[-1])
+        trained = Trainer(model, train_params(full__epochs=2, log_every=1), silent, lambda *_: None, compile=compiled)
+        before = counters["frames"]["ok"]
+        trained.run()
+        assert (counters["frames"]["ok"] > before) == compiled
+        losses.append([step["loss"] for step in trained.at.steps])
+        names.append(list(own.state_dict()))
+    np.testing.assert_allclose(*losses, rtol=1e-5)
+    assert names[0] == names[1]
 
 
 def test_the_same_seed_gives_the_same_weights(cache: Cache) -> None:

@@ -120,7 +120,7 @@ def test_a_pickled_module_is_refused_with_the_reason(tmp_path: Path) -> None:
 
 
 def test_which_imagenet_weights_expect_pixels_from_minus_one_to_one() -> None:
-    """As torchvision has it; its two Inceptions rescale inside, which a model without torchvision's weights does not."""
+    """As torchvision has it, whose two Inceptions rescale inside when they are built with their weights."""
     weights = {name: models.get_model_weights(name) for name in models.list_models(module=models)}
     means = {name: (sets.__members__.get("IMAGENET1K_V1") or sets.DEFAULT).transforms().mean
              for name, sets in weights.items()}
