@@ -44,7 +44,7 @@ def test_a_compiled_model_gives_the_same_losses_and_weights_of_the_same_names(ca
         assert (counters["frames"]["ok"] > before) == compiled
         losses.append([step["loss"] for step in trained.at.steps])
         names.append(list(own.state_dict()))
-    np.testing.assert_allclose(*losses, rtol=1e-5)
+    np.testing.assert_allclose(losses[0], losses[1], rtol=1e-5)
     assert names[0] == names[1]
 
 
