@@ -22,6 +22,7 @@ from tests.small import write_cache
 from tests.test_kill import prepared, unbroken  # noqa: F401  # fixtures
 
 TORCHRUN = "torchrun --nnodes 1 --nproc-per-node 2 --rdzv-backend c10d --rdzv-endpoint localhost:0"
+LAUNCHED = {"machine.launcher": f"{TORCHRUN} --max-restarts 3 --monitor-interval 0.1", "train.full.epochs": 12}
 SCRIPT = """
 import json, sys
 import torch
@@ -93,27 +94,31 @@ def test_the_parts_of_a_batch_are_the_batch_and_pairs_stay_together(count: int, 
     assert all(where[batch[i]] == where[batch[i + 1]] for i in range(0, count - 1, 2))
 
 
-def test_a_launcher_trains_in_two_processes_and_one_run(prepared: Project, tmp_path: Path) -> None:  # noqa: F811
-    project = copy(prepared, tmp_path / "project")
-    project.set_params({"machine.launcher": TORCHRUN, "train.full.epochs": 3})
+@pytest.fixture(scope="module")
+def launched(prepared: Project, tmp_path_factory: pytest.TempPathFactory) -> Project:  # noqa: F811
+    project = copy(prepared, tmp_path_factory.mktemp("launched") / "project")
+    project.set_params(LAUNCHED)
     project.run("dvc repro train")
-    assert json.loads(project.text("models/model.json"))["processes"] == 2
-    assert len(pd.read_csv(project.folder / "reports/history.csv")) == 3
-    assert outcome(project).runs == ["FINISHED"]
+    return project
 
 
-def test_a_worker_that_dies_comes_back_by_torchrun_and_the_checkpoint(prepared: Project, tmp_path: Path) -> None:  # noqa: F811
-    settings = {"machine.launcher": f"{TORCHRUN} --max-restarts 3 --monitor-interval 0.1", "train.full.epochs": 12}
-    whole, project = copy(prepared, tmp_path / "whole"), copy(prepared, tmp_path / "project")
-    for one in (whole, project):
-        one.set_params(settings)
-    whole.run("dvc repro train")
+def test_a_launcher_trains_in_two_processes_and_one_run(launched: Project) -> None:
+    assert json.loads(launched.text("models/model.json"))["processes"] == 2
+    assert len(pd.read_csv(launched.folder / "reports/history.csv")) == LAUNCHED["train.full.epochs"]
+    assert outcome(launched).runs == ["FINISHED"]
+
+
+def test_a_worker_that_dies_comes_back_by_torchrun_and_the_checkpoint(
+    prepared: Project, launched: Project, tmp_path: Path  # noqa: F811
+) -> None:
+    project = copy(prepared, tmp_path / "project")
+    project.set_params(LAUNCHED)
     running = start(project)
     wait_for_line(project, "full epoch 3:")
     os.kill(worker(project, rank=1), signal.SIGKILL)
     assert running.wait(300) == 0, project.text("repro.log")
     assert re.search(r"goes on after step [1-9]", project.text("repro.log"))
-    assert outcome(project) == outcome(whole)
+    assert outcome(project) == outcome(launched)
 
 
 def worker(project: Project, rank: int) -> int:
