@@ -10,6 +10,7 @@ from sklearn.metrics import precision_recall_curve, roc_curve
 from fovea.evaluation.table import class_numbers, probabilities
 from fovea.files import replacing
 
+TEXT = ("actual", "predicted", "class", "change")  # columns that hold names
 Curve = Callable[[np.ndarray, np.ndarray], pd.DataFrame]  # (is it the class, its probability) to points
 
 
@@ -25,8 +26,19 @@ def write_plots(folder: Path | str, predictions: pd.DataFrame, classes: list[str
         "precision_recall": precision_recall_points(test, classes, most),
     }
     for name, table in tables.items():
-        with replacing(Path(folder) / f"{name}.csv") as path:
-            table.to_csv(path, index=False, float_format="%.6g", lineterminator="\n")
+        write_plot(Path(folder) / f"{name}.csv", table)
+
+
+def write_plot(path: Path, table: pd.DataFrame) -> None:
+    """Write a table that DVC draws: numbers with six digits."""
+    with replacing(path) as temporary:
+        table.to_csv(temporary, index=False, float_format="%.6g", lineterminator="\n")
+
+
+def read_plot(path: Path | str) -> pd.DataFrame:
+    """Read such a table: the columns in `TEXT` as text, for a class may be called NA, the others as float64."""
+    table = pd.read_csv(path, keep_default_na=False, dtype=str)
+    return table.assign(**{name: pd.to_numeric(table[name]) for name in table.columns if name not in TEXT})
 
 
 def confusion_pairs(predictions: pd.DataFrame) -> pd.DataFrame:

@@ -31,21 +31,16 @@ def score(predictions: pd.DataFrame, classes: list[str], positive: str | None) -
     """
     confusion = confusion_matrix(predictions, classes)
     actual, chances = class_numbers(predictions["label"], classes), probabilities(predictions, classes)
-    table = class_table(confusion) | ranking_table(actual, chances)
-    support = confusion.sum(axis=1)
-    per_class = {name: {**{key: _plain(values[row]) for key, values in table.items()}, "support": int(support[row])}
+    hit, support, predicted = np.diag(confusion), confusion.sum(axis=1), confusion.sum(axis=0)
+    table = class_table(hit, support, predicted) | ranking_table(actual, chances)
+    kappa = quadratic_weighted_kappa((disagreement(len(classes)) * confusion).sum(), support, predicted)
+    figures = averages(table, hit, support, kappa, log_losses(actual, chances).mean())
+    per_class = {name: {**{key: plain(values[row]) for key, values in table.items()}, "support": int(support[row])}
                  for row, name in enumerate(classes)}
     return {
         "n": len(predictions),
         **({"positive": per_class[positive]} if positive is not None else {}),
-        "balanced_accuracy": _plain(_mean(table["sensitivity"])),
-        "accuracy": _plain(np.trace(confusion) / len(predictions)),
-        "auroc_macro": _plain(_mean(table["auroc"])),
-        "average_precision_macro": _plain(_mean(table["average_precision"])),
-        "quadratic_weighted_kappa": _plain(quadratic_weighted_kappa(confusion)),
-        "log_loss": _plain(log_loss(actual, chances)),
-        **{f"macro_{key}": _plain(_mean(table[key])) for key in AVERAGED},
-        **{f"weighted_{key}": _plain(_mean(table[key], support)) for key in AVERAGED},
+        **{name: plain(value) for name, value in figures.items()},
         "classes": per_class,
         "absent": [name for name, count in zip(classes, support, strict=True) if not count],
         "confusion_matrix": confusion.tolist(),
@@ -59,19 +54,39 @@ def confusion_matrix(predictions: pd.DataFrame, classes: list[str]) -> np.ndarra
     return pairs.reshape(len(classes), len(classes))
 
 
-def class_table(confusion: np.ndarray) -> dict[str, np.ndarray]:
-    """float64 (classes,) each: precision, sensitivity, specificity and F1, NaN where a class has no image.
+def class_table(hit: np.ndarray, support: np.ndarray, predicted: np.ndarray) -> dict[str, np.ndarray]:
+    """float64 (..., classes) each: precision, sensitivity, specificity and F1, NaN where a class has no image.
 
-    The precision of a class that has images but is never predicted is 0, as in scikit-learn. Specificity is NaN only if
-    every image is of the class.
+    Of the images (..., classes) of each class: those predicted right, all, and all predicted as it. The precision of a
+    class that has images but is never predicted is 0, as in scikit-learn. Specificity is NaN only if every image is
+    of the class.
     """
-    n, hit, support, predicted = confusion.sum(), np.diag(confusion), confusion.sum(axis=1), confusion.sum(axis=0)
+    n = support.sum(axis=-1, keepdims=True)
     absent = np.where(support > 0, 1.0, np.nan)
     return {
         "precision": hit / np.maximum(predicted, 1) * absent,
         "sensitivity": _ratio(hit, support),
         "specificity": _ratio(n - support - predicted + hit, n - support),
         "f1": _ratio(2 * hit, support + predicted) * absent,
+    }
+
+
+def averages(
+    table: dict[str, np.ndarray], hit: np.ndarray, support: np.ndarray, kappa: np.ndarray, log_loss: np.ndarray
+) -> dict[str, np.ndarray]:
+    """The figures of all classes together, float64 (...): of one part, or of as many resamples of it as there are.
+
+    table, hit, support: (..., classes), as in `class_table` and `ranking_table`; kappa, log_loss: (...).
+    """
+    return {
+        "balanced_accuracy": _mean(table["sensitivity"]),
+        "accuracy": hit.sum(axis=-1) / support.sum(axis=-1),
+        "auroc_macro": _mean(table["auroc"]),
+        "average_precision_macro": _mean(table["average_precision"]),
+        "quadratic_weighted_kappa": kappa,
+        "log_loss": log_loss,
+        **{f"macro_{key}": _mean(table[key]) for key in AVERAGED},
+        **{f"weighted_{key}": _mean(table[key], support) for key in AVERAGED},
     }
 
 
@@ -90,33 +105,40 @@ def ranking_table(actual: np.ndarray, chances: np.ndarray) -> dict[str, np.ndarr
     return {"auroc": auroc, "average_precision": average_precision}
 
 
-def quadratic_weighted_kappa(confusion: np.ndarray) -> float:
-    """Cohen's kappa with weights (i - j)^2 (Cohen 1968), for ordered classes; NaN if chance alone can't disagree."""
-    place = np.arange(len(confusion))
-    weights = (place[:, None] - place[None, :]) ** 2
-    by_chance = np.outer(confusion.sum(axis=1), confusion.sum(axis=0)) / confusion.sum()
-    expected = (weights * by_chance).sum()
-    return float(1 - (weights * confusion).sum() / expected) if expected else float("nan")
+def disagreement(classes: int) -> np.ndarray:
+    """float64 (classes, classes): (i - j)^2, what quadratic weighted kappa counts for class i predicted as j."""
+    place = np.arange(classes, dtype=float)
+    return (place[:, None] - place[None, :]) ** 2
 
 
-def log_loss(actual: np.ndarray, chances: np.ndarray) -> float:
-    """Mean negative log of the actual class's probability in nats, clipped at float64 epsilon as in scikit-learn."""
+def quadratic_weighted_kappa(observed: np.ndarray, support: np.ndarray, predicted: np.ndarray) -> np.ndarray:
+    """Cohen's kappa with weights (i - j)^2 (Cohen 1968), for ordered classes; NaN if chance alone can't disagree.
+
+    observed (...): the sum of `disagreement` over the images; support, predicted (..., classes): images of a class.
+    """
+    n = support.sum(axis=-1)
+    expected = (support @ disagreement(support.shape[-1]) * predicted).sum(axis=-1) / n
+    return 1 - _ratio(observed, expected)
+
+
+def log_losses(actual: np.ndarray, chances: np.ndarray) -> np.ndarray:
+    """float64 (n,): minus the log of the actual class's probability in nats, clipped at float64 epsilon as in
+    scikit-learn. actual: int64 (n,); chances: float64 (n, classes)."""
     chance = chances[np.arange(len(actual)), actual]
-    return float(-np.log(np.clip(chance, np.finfo(np.float64).eps, 1)).mean())
+    return -np.log(np.clip(chance, np.finfo(np.float64).eps, 1))
+
+
+def plain(value: float | np.ndarray) -> float | None:
+    """`value` for JSON, which has no NaN: None."""
+    return None if np.isnan(value) else float(value)
 
 
 def _ratio(above: np.ndarray, below: np.ndarray) -> np.ndarray:
-    ratio = np.full(len(below), np.nan)
-    np.divide(above, below, out=ratio, where=below > 0)
-    return ratio
+    return np.divide(above, below, out=np.full(np.shape(below), np.nan), where=below > 0)
 
 
-def _mean(values: np.ndarray, weights: np.ndarray | None = None) -> float:
-    """Mean of the defined values, NaN if there is none."""
+def _mean(values: np.ndarray, weights: np.ndarray | None = None) -> np.ndarray:
+    """Mean of the defined values along the last axis, NaN if there is none."""
     defined = ~np.isnan(values)
     weights = defined.astype(float) if weights is None else weights * defined
-    return float(np.average(values[defined], weights=weights[defined])) if weights.any() else float("nan")
-
-
-def _plain(value: float) -> float | None:
-    return None if np.isnan(value) else float(value)
+    return _ratio((np.where(defined, values, 0) * weights).sum(axis=-1), weights.sum(axis=-1))

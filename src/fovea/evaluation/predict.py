@@ -1,6 +1,5 @@
 """Predictions of a trained model over the cached validation and test rows."""
 
-import math
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
@@ -27,6 +26,7 @@ def predict(
 
     `record` is what `load_model` gave with `model`. The probabilities are the mean over `views` views of each image: 1,
     as it is; 2, and mirrored left to right; 8, in all quarter turns. Rows are in the order of the image's name.
+    `track(batches, label, images)` shows progress.
     """
     index = cache.index
     chosen = index["split"].isin(["val", "test"]).to_numpy()
@@ -35,7 +35,7 @@ def predict(
     each = []
     for number in range(views):
         label = "evaluate" if views == 1 else f"evaluate view {number + 1}/{views}"
-        batches = track(rows.in_order(INFERENCE_BATCH), label, math.ceil(len(rows) / INFERENCE_BATCH))
+        batches = track(rows.in_order(INFERENCE_BATCH), label, len(rows))
         outputs = logits(model, (view(inputs, number) for inputs in batches))
         each.append(probabilities(record["loss"], outputs.cpu()).numpy())
     p = np.mean(each, axis=0)

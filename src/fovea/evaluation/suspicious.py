@@ -14,7 +14,6 @@ import pandas as pd
 
 from fovea.evaluation.table import class_numbers, probabilities
 
-NUMBERS = ("p_label", "p_suggested", "margin")
 ROUNDING = 1e-9  # probabilities are saved with nine digits, so that equal ones must stay equal to their mean
 
 

@@ -36,3 +36,9 @@ def class_numbers(names: pd.Series, classes: list[str]) -> np.ndarray:
 def probabilities(predictions: pd.DataFrame, classes: list[str]) -> np.ndarray:
     """float64 (n, classes): the probability of each class, in the order of `classes`."""
     return predictions[[f"p_{name}" for name in classes]].to_numpy(np.float64)
+
+
+def confidences(predictions: pd.DataFrame, classes: list[str]) -> np.ndarray:
+    """float64 (n,): the probability of each prediction, which of grades (`ordinal`) need not be the highest."""
+    numbers = class_numbers(predictions["prediction"], classes)
+    return probabilities(predictions, classes)[np.arange(len(predictions)), numbers]
