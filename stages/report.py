@@ -2,43 +2,44 @@
 
     python stages/report.py
 
-Reads what the other stages left in reports/, models/model.json, mlflow_run.json, and images from data/cache/; writes
-reports/report.html and reports/figures/.
+Reads what the other stages left in reports/, models/model.json, mlflow_run.json, data/, and images from data/cache/;
+writes reports/report.html, reports/figures/ and reports/summary.md.
 """
 
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 import yaml
 
 from fovea.cache.read import Cache
 from fovea.errors import report_user_errors
-from fovea.evaluation.suspicious import NUMBERS
+from fovea.evaluation.curves import read_plot
 from fovea.evaluation.table import read_predictions
 from fovea.files import read_json, replacing
 from fovea.params.report import ReportParams
 from fovea.params.section import load, read_sections
 from fovea.params.train import TrainParams
 from fovea.report.audit import audit_tags
+from fovea.report.changes import since_commit
 from fovea.report.figures import save_png
-from fovea.report.html import draw_figures, render
+from fovea.report.page import draw_figures, render, summarise
 from fovea.report.results import Results
 from fovea.tables import read_table
-from fovea.tracking import runs
+from fovea.tracking.evaluations import log_report
+from fovea.tracking.recorded import OF_REPORT
+from fovea.tracking.store import ui_command
 
+TEXT = ("image", "split", "label", "suggested", "prediction", "kind", "file", "class", "wanted", "column", "value")
 PRINTED = ("dataset", "ingest", "split", "augment", "train", "evaluate", "report")  # those that dvc.yaml lists
 
 report_user_errors()
 params = load("report", ReportParams)
 sections = read_sections()
 stages = yaml.safe_load(Path("dvc.yaml").read_text(encoding="utf-8"))["stages"]
-as_text: Any = {"keep_default_na": False, "dtype": str}  # a file or class may be called NA
-
+predictions = read_predictions("reports/predictions.csv")
+model = read_json("models/model.json")
 results = Results(
-    title=params.title,
-    examples=params.examples,
-    worst=params.worst,
+    params=params,
     parameters={name: sections[name] for name in PRINTED},
     train=load("train", TrainParams),
     commands={name: stage["cmd"] for name, stage in stages.items()},
@@ -49,13 +50,22 @@ results = Results(
     augment=read_json("reports/augment.json"),
     history=pd.read_csv("reports/history.csv"),
     steps=pd.read_csv("reports/steps.csv"),
-    predictions=read_predictions("reports/predictions.csv"),
-    suspicious=read_table("reports/suspicious_labels.csv", numbers=NUMBERS),
+    predictions=predictions,
+    suspicious=read_table("reports/suspicious_labels.csv", TEXT),
     metrics=read_json("reports/metrics.json"),
-    roc=pd.read_csv("reports/plots/roc.csv", **as_text).astype({"fpr": float, "tpr": float}),
-    precision_recall=pd.read_csv("reports/plots/precision_recall.csv", **as_text)
-    .astype({"recall": float, "precision": float}),
-    model=read_json("models/model.json"),
+    intervals=read_json("reports/intervals.json"),
+    calibration=read_json("reports/calibration.json"),
+    operating_points=read_table("reports/operating_points.csv", TEXT),
+    subgroups=read_table("reports/subgroups.csv", TEXT),
+    roc=read_plot("reports/plots/roc.csv"),
+    precision_recall=read_plot("reports/plots/precision_recall.csv"),
+    reliability=(read_plot("reports/plots/reliability.csv"), read_plot("reports/plots/reliability_scaled.csv")),
+    decision=read_plot("reports/plots/decision.csv"),
+    robustness=read_plot("reports/plots/robustness.csv") if Path("reports/plots/robustness.csv").is_file() else None,
+    explained=read_table("reports/explanations/explanations.csv", TEXT),
+    explanations=read_json("reports/explanations.json"),
+    changes=since_commit(Path()),
+    model=model,
     run=read_json("mlflow_run.json"),
     cache=Cache(Path("data/cache")),
 )
@@ -65,10 +75,13 @@ with replacing("reports/figures") as folder:
     for name, figure in draw_figures(results).items():
         save_png(figure, folder / f"{name}.png")
 with replacing("reports/report.html") as path:
-    path.write_text(render(results), encoding="utf-8")
+    path.write_text(render(results, Path("reports/explanations")), encoding="utf-8")
+summary = summarise(results)
+with replacing("reports/summary.md") as path:
+    path.write_text(summary, encoding="utf-8")
 
-files = {"report": ["reports/report.html", "reports/figures"]}
 tags = audit_tags(results.audit, sections["split"]["shortcuts"])
-runs.log_report(results.run["run_id"], results.metrics, sections["evaluate"], files, tags)
+log_report(results.run["run_id"], results.metrics, sections["evaluate"], OF_REPORT, tags, summary,
+           results.intervals, results.run["training"])
 print(f"report: {Path('reports/report.html').resolve()}")
-print(f"all runs: {runs.ui_command()}")
+print(f"all runs: {ui_command()}")

@@ -1,192 +1,19 @@
-"""The report of a miniature run, written here by the stages' contracts."""
+"""The report of a miniature run."""
 
 import html.parser
 import json
-import os
 import re
-import runpy
-import shutil
-import subprocess
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 import pandas as pd
 import pytest
 import yaml
 
-from fovea.evaluation import curves, metrics
-from fovea.evaluation.suspicious import suspicious_labels
 from fovea.files import write_json
-from fovea.report.audit import DUPLICATES, audit_tags
-from fovea.tables import write_table
-
-REPOSITORY = Path(__file__).parent.parent
-HOSTILE = ("<script>alert(1)</script>", "\"quoted\" & 'named'", "{{ 7 * 7 }}", "$\\frac{$", "absent")
-SIZE, PER_PART = 32, {"train": 12, "val": 4, "test": 6}
-needs_chromium = pytest.mark.skipif(shutil.which("chromium") is None, reason="install Debian's chromium")
-
-
-def images_of(classes: list[str], absent: str | None) -> pd.DataFrame:
-    """One row per image; names hold quotes and tags, some are formulas. `absent` has no image in the test part."""
-    rows = [(f"{'=' * (target == 1)}{target} {label[:6]}/{part} {number} <b>\"it's\".jpg", label, target, part)
-            for target, label in enumerate(classes) for part, count in PER_PART.items() for number in range(count)
-            if not (part == "test" and label == absent)]
-    return pd.DataFrame(rows, columns=["image", "label", "target", "split"])
-
-
-def write_cache(folder: Path, images: pd.DataFrame, name: str, classes: list[str], positive: str | None) -> None:
-    rng = np.random.default_rng(0)
-    originals, variants = images.assign(variant=0), images[images["split"] == "train"].assign(variant=1)
-    index = pd.concat([originals, variants]).sort_values(["image", "variant"], ignore_index=True)
-    count = len(index)
-    index = index.assign(digest=[f"{number:040x}" for number in range(count)], group=None, shard=0, row=range(count))
-    index.attrs = {"name": name, "classes": classes, "positive": positive, "digest": "0", "size": SIZE}
-    index.attrs["shards"] = ["0.npy"]
-    ramp = np.linspace(40, 215, SIZE)[None, :, None, None] + rng.normal(0, 20, (count, 1, 1, 3))
-    folder.mkdir(parents=True)
-    pixels = np.broadcast_to(ramp.clip(0, 255), (count, SIZE, SIZE, 3)).astype(np.uint8)
-    np.save(folder / "0.npy", pixels)
-    index.to_parquet(folder / "index.parquet")
-
-
-def predict(images: pd.DataFrame, classes: list[str]) -> pd.DataFrame:
-    """Predictions that are right more often than not."""
-    rows = images[images["split"] != "train"].reset_index(drop=True)
-    raw = np.random.default_rng(2).random((len(rows), len(classes))) + 0.7 * np.eye(len(classes))[rows["target"]]
-    chances = raw**3 / (raw**3).sum(axis=1, keepdims=True)
-    chances[::7] = np.roll(np.eye(len(classes))[rows["target"][::7]], 1, axis=1)  # sure of another class
-    table = rows[["image", "split", "label"]].assign(prediction=np.array(classes, dtype=object)[chances.argmax(1)])
-    return table.assign(**{f"p_{name}": chances[:, number] for number, name in enumerate(classes)})
-
-
-def write_history(reports: Path, epochs: int, validated: bool) -> None:
-    epoch = np.arange(1, epochs + 1)
-    val = {"loss": 1.5 - 0.05 * epoch, "accuracy": 0.3 + 0.03 * epoch, "balanced_accuracy": 0.28 + 0.03 * epoch,
-           "auroc": 0.5 + 0.02 * epoch, "kappa": 0.04 * epoch}
-    table = pd.DataFrame({"epoch": epoch, "phase": np.where(epoch <= 3, "frozen", "full"), "samples": 60 * epoch,
-                          "lr": 0.001, "train_loss": 1.6 * 0.9**epoch, "train_accuracy": 1 - 0.8 * 0.92**epoch})
-    table = table.assign(**{f"val_{name}": values if validated else np.nan for name, values in val.items()})
-    table.to_csv(reports / "history.csv", index=False)
-    step = np.arange(10, 10 + 10 * 40, 10)
-    loss = 1.6 * np.exp(-step / 300) + np.random.default_rng(1).normal(0, 0.08, 40)
-    pd.DataFrame({"step": step, "epoch": 1 + step // 50, "samples": 16 * step, "lr": 0.001, "loss": loss}).to_csv(
-        reports / "steps.csv", index=False)
-
-
-def audited(images: pd.DataFrame, classes: list[str]) -> dict[str, Any]:
-    """An audit that found something of everything, by the contract of reports/audit.json; some images were dropped."""
-    names, given = images["image"].tolist(), images["split"].tolist()
-    groups = [
-        {"images": [names[0], "gone/<b>copy</b>.jpg"], "labels": classes[:2], "parts": ["train", None],
-         "kind": "identical pixels", "conflict": True, "leak": False},
-        {"images": [names[1], names[20]], "labels": [classes[0]] * 2, "parts": [given[1], given[20]],
-         "kind": "identical files", "conflict": False, "leak": True},
-        {"images": names[2:9], "labels": [classes[0]] * 7, "parts": given[2:9], "kind": "near", "conflict": False,
-         "leak": False},
-    ]  # fmt: skip
-    size = {"feature": "image size", "classes": classes[1], "auroc": 0.998, "low": 0.9513, "high": 1.0, "n": 128,
-            "flagged": True, "sentence": f"image size alone separates {classes[0]} from {classes[1]}: AUROC 1.00 "
-            "(0.95-1.00); a model may learn it"}  # fmt: skip
-    name = {"feature": "number 1 of the file name", "classes": classes[0], "auroc": 0.57, "low": 0.51, "high": 0.63,
-            "n": 128, "flagged": False, "sentence": "number 1 of the file name tells a from b: too weak for a warning"}
-    none: dict[str, Any] = {"count": 0, "images": []}
-    return {
-        "warnings": ["2 groups of identical images have different labels", size["sentence"]],
-        "duplicates": {"identical_files": 1, "identical_conflicts": 0,
-                       "identical_pixels": 1, "near": 1, "images": 11, "conflicts": 1, "leaks": 1,
-                       "too_large": [{"images": 40, "first": names[3]}], "groups": groups,
-                       "dropped": {"duplicates": 0, "conflicts": 2, "leaks": 1}},
-        "groups_across_parts": {"count": 1, "groups": ["patient <i>7</i>"]},
-        "shortcuts": [size, name],
-        "trivial_baseline": [
-            {"feature": feature, "auroc": auroc, "low": auroc - 0.05, "high": auroc + 0.04, "n": 128}
-            for feature, auroc in (("mean colour", 0.71), ("border", 0.66), ("8 x 8 thumbnail", 0.83))
-        ],
-        "quality": {"dark": {"count": 9, "images": names[4:13]}, "bright": none, "off_centre": none, "saturated": none,
-                    "blurred": {"count": 1, "images": ["gone/<b>copy</b>.jpg"]}},
-        "balance": {"given_split": {part: dict.fromkeys(classes, 22) for part in ("train", "test")},
-                    "groups": {"count": 31, "largest": 4, "of_one_class": 28}},
-    }  # fmt: skip
-
-
-def clean_audit(audit: dict[str, Any]) -> dict[str, Any]:
-    """The same, with nothing found."""
-    none: dict[str, Any] = {"count": 0, "images": []}
-    counts = dict.fromkeys(DUPLICATES, 0)
-    return audit | {
-        "warnings": [], "shortcuts": [], "trivial_baseline": [], "balance": {},
-        "duplicates": {**counts, "too_large": [], "groups": [],
-                       "dropped": dict.fromkeys(("duplicates", "conflicts", "leaks"), 0)},
-        "groups_across_parts": {"count": 0, "groups": []}, "quality": dict.fromkeys(audit["quality"], none),
-    }  # fmt: skip
-
-
-def write_summaries(folder: Path, images: pd.DataFrame, classes: list[str], positive: str | None) -> None:
-    reports, counts = folder / "reports", images.groupby(["split", "label"]).size()
-    by_part = {part: {name: int(counts.get((part, name), 0)) for name in classes} for part in PER_PART}
-    totals = {part: sum(row.values()) for part, row in by_part.items()}
-    write_json(reports / "ingest.json", {
-        "images": len(images), "rejected": 2, "classes": dict.fromkeys(classes, 22), "groups": 31,
-        "formats": {"jpeg": len(images)}, "several_frames": 1, "given": {}, "width": [400, 1600], "height": [300, 1200],
-        "reasons": {"not an image": 1, "label is empty": 1}})
-    pd.DataFrame({"image": ["x<img src=x>.jpg", "NA"], "reason": ["not an image", "label is empty"]}).to_csv(
-        reports / "rejected.csv", index=False)
-    write_json(reports / "split.json", by_part | {"images": totals, "groups": {"train": 20, "val": 5, "test": 6}})
-    write_json(reports / "audit.json", audited(images, classes))
-    write_json(reports / "augment.json", {"images": len(images), "rows": len(images) + totals["train"],
-                                          "variants": 1, "size": SIZE, "uncropped": 8,
-                                          "uncropped_images": sorted(images["image"])[:8]})
-    write_json(folder / "mlflow_run.json", {"run_id": None})
-    write_json(folder / "models" / "model.json", {
-        "model": "resnet18", "weights": "none", "classes": classes, "positive": positive, "head": {"hidden": 0},
-        "loss": "cross_entropy", "scaling": "imagenet", "size": SIZE, "crop": None, "parameters": 11179077,
-        "best": {"phase": "full", "epoch": 9, "balanced_accuracy": 0.55}, "best_metric": "balanced_accuracy",
-        "device": "cpu", "seconds": 61.2, "images_per_second": 148.0, "versions": {"python": "3.11", "torch": "2.13"},
-        "machine": {"device": "auto", "workers": 0}})
-
-
-def write_miniature(folder: Path, classes: list[str], positive: str | None = None, absent: str | None = None,
-                    name: str = "demo", validated: bool = True) -> None:
-    """A workspace as it is before `report`: params.yaml, dvc.yaml, reports/, models/, data/cache/."""
-    images = images_of(classes, absent)
-    (folder / "reports").mkdir(parents=True)
-    params = yaml.safe_load((REPOSITORY / "params.yaml").read_text(encoding="utf-8"))
-    params["dataset"] |= {"name": name, "classes": classes, "positive": positive}
-    params["report"]["title"] = "Grades <i>of</i> {{ 7 * 7 }} miniature"
-    (folder / "params.yaml").write_text(yaml.safe_dump(params, sort_keys=False), encoding="utf-8")
-    (folder / "dvc.yaml").write_text("stages:\n  train:\n    cmd: python stages/train.py\n", encoding="utf-8")
-    write_cache(folder / "data" / "cache", images, name, classes, positive)
-    write_summaries(folder, images, classes, positive)
-    write_history(folder / "reports", 12, validated)
-    predictions = predict(images, classes)
-    predictions = predictions if validated else predictions[predictions["split"] == "test"]
-    predictions.to_csv(folder / "reports" / "predictions.csv", index=False)
-    write_json(folder / "reports" / "metrics.json", metrics.score_parts(predictions, classes, positive))
-    write_table(folder / "reports" / "suspicious_labels.csv", suspicious_labels(predictions, classes))
-    curves.write_plots(folder / "reports" / "plots", predictions, classes, 500)
-
-
-def report_of(folder: Path, clean: bool = False, **options: Any) -> str:
-    """Run the stage on a miniature; the page it wrote. `clean`: of images in which nothing was found."""
-    write_miniature(folder, **options)
-    if clean:
-        audit = folder / "reports" / "audit.json"
-        write_json(audit, clean_audit(json.loads(audit.read_text(encoding="utf-8"))))
-        augment = folder / "reports" / "augment.json"
-        counts = json.loads(augment.read_text(encoding="utf-8"))
-        write_json(augment, counts | {"uncropped": 0, "uncropped_images": []})
-    return run_report(folder)
-
-
-def run_report(folder: Path) -> str:
-    before = Path.cwd()
-    os.chdir(folder)
-    try:
-        runpy.run_path(str(REPOSITORY / "stages" / "report.py"))
-    finally:
-        os.chdir(before)
-    return (folder / "reports" / "report.html").read_text(encoding="utf-8")
+from fovea.report.audit import audit_tags
+from tests.browser import Browser, needs_chromium
+from tests.miniature_run import HOSTILE, audited, clean_audit, images_of, report_of, run_report, write_miniature
 
 
 @pytest.fixture(scope="module")
@@ -206,9 +33,18 @@ def binary(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
+def one(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A single test image, whose name is long, of classes that are written from right to left and in Chinese."""
+    folder = tmp_path_factory.mktemp("one")
+    parts = {"train": 12, "val": 4, "test": 1}
+    report_of(folder, classes=["سليم", "病变"], per_part=parts, absent="病变", suffix="长" * 300)
+    return folder
+
+
+@pytest.fixture(scope="module")
 def many(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("many")
-    report_of(folder, classes=[f"species {number}" for number in range(25)])
+    report_of(folder, classes=[f"species {number}" for number in range(40)])
     return folder
 
 
@@ -235,7 +71,9 @@ class Elements(html.parser.HTMLParser):
 def test_names_of_classes_and_files_are_text_and_never_markup(hostile: Path) -> None:
     page = Elements(page_of(hostile))
     tags = {tag for tag, _ in page.tags}
-    assert not tags & {"script", "b", "i"}
+    assert not tags & {"b", "i"}
+    scripts = [attributes for tag, attributes in page.tags if tag == "script"]
+    assert [one for one in scripts if one.get("type") != "application/json"] == [{}]  # ours, whose hash the page names
     assert not [attributes for tag, attributes in page.tags if any(name.startswith("on") for name in attributes)]
     assert {attributes["src"][:11] for tag, attributes in page.tags if tag == "img"} == {"data:image/"}
     for name in (*HOSTILE, "x<img src=x>.jpg", "Grades <i>of</i> {{ 7 * 7 }} miniature"):
@@ -272,7 +110,7 @@ def test_every_image_and_chart_has_a_text_in_its_place(hostile: Path) -> None:
 def test_figures_lie_beside_the_page_as_png(hostile: Path) -> None:
     found = {path.name for path in (hostile / "reports" / "figures").iterdir()}
     assert found == {"curves.png", "steps.png", "confusion.png", "confusion_normalised.png", "roc.png",
-                     "precision_recall.png"}
+                     "precision_recall.png", "reliability.png"}
 
 
 def test_the_same_results_give_the_same_bytes(hostile: Path, tmp_path: Path) -> None:
@@ -286,8 +124,8 @@ def test_the_most_confidently_wrong_come_first(hostile: Path) -> None:
     test = predictions[predictions["split"] == "test"]
     wrong = test[test["label"] != test["prediction"]]
     confidence = sorted((row[f"p_{row['prediction']}"] for _, row in wrong.iterrows()), reverse=True)[:12]
-    shown = re.findall(r"p = ([\d.]+);", page_of(hostile))
-    assert shown == [f"{value:.3f}" for value in confidence]
+    section = page_of(hostile).split('<section id="gallery">')[1].split("</section>")[0]
+    assert re.findall(r"p = ([\d.]+);", section) == [f"{value:.3f}" for value in confidence]
 
 
 def test_files_with_several_pictures_are_counted(binary: Path) -> None:
@@ -329,21 +167,54 @@ def test_labels_to_look_at_again_are_shown_with_their_images_worst_first(hostile
     assert f"{len(found)} of " in Elements(section).text
 
 
-def test_warnings_stand_before_the_first_figure_and_lead_to_what_was_found(hostile: Path) -> None:
-    page = page_of(hostile)
-    notice = page[page.index('<aside class="notice warnings"') : page.index("</aside>")]
-    assert page.index("</aside>") < page.index('class="headline"')
-    assert "2 groups of identical images have different labels" in notice and 'href="#data"' in notice
+def first_screen(page: str) -> str:
+    return page[: page.index("</header>")]
+
+
+def test_reasons_for_caution_are_on_the_first_screen_and_lead_to_what_was_found(hostile: Path) -> None:
+    notice = first_screen(page_of(hostile)).split('<aside class="notice warnings"')[1]
+    assert "8 reasons for caution" in notice
+    assert '<a href="#data">2 groups of identical images have different labels</a>' in notice
     assert "image size alone separates &lt;script&gt;" in notice
+    assert '<a href="#results">no test image of absent: nothing is known' in notice
+    assert notice.count("<li>") == 6 and "And 2 more" in notice
+    card = page_of(hostile).split('<section id="card">')[1].split("</section>")[0]
+    assert card.count("<li>") == 8
+    for reason in ("have fewer than 20", "only 12 groups", "8 x 8 thumbnail alone",
+                   "labels look wrong", "its evidence lies on a known lesion in 25%"):
+        assert reason in card
 
 
-def test_of_many_warnings_the_first_are_on_the_first_screen_and_all_below(tmp_path: Path) -> None:
-    write_miniature(tmp_path, classes=["a", "b"])
-    audit = json.loads((tmp_path / "reports" / "audit.json").read_text())
-    write_json(tmp_path / "reports" / "audit.json", audit | {"warnings": [f"warning {number}" for number in range(9)]})
-    page = run_report(tmp_path)
-    assert "warning 3" in page[: page.index("</aside>")] and "warning 4" not in page[: page.index("</aside>")]
-    assert "And 5 more:" in page and page.count("warning 8") == 1
+def test_every_figure_of_the_first_screen_has_its_interval(hostile: Path) -> None:
+    intervals = json.loads((hostile / "reports" / "intervals.json").read_text())["test"]
+    first = first_screen(page_of(hostile))
+    for key in ("balanced_accuracy", "accuracy", "auroc_macro", "quadratic_weighted_kappa"):
+        low, high = intervals[key]
+        assert f'<dd class="interval">{low:.3f}\N{EN DASH}{high:.3f}</dd>' in first
+
+
+def test_the_first_screen_holds_the_model_against_colours_and_a_guess(hostile: Path) -> None:
+    first = Elements(first_screen(page_of(hostile))).text
+    assert first.index("this model") < first.index("8 x 8 thumbnail alone") < first.index("always the same class")
+    assert "The commit it started from has no results" in first
+
+
+def test_probabilities_that_are_far_from_what_is_right_are_a_reason(tmp_path: Path) -> None:
+    write_miniature(tmp_path, classes=["a", "b"], per_part={"train": 12, "val": 50, "test": 50}, sure=True)
+    path = tmp_path / "reports/predictions.csv"
+    table = pd.read_csv(path)
+    table[["p_a", "p_b"]] = 0.6 * table[["p_a", "p_b"]] + 0.2
+    table.to_csv(path, index=False)
+    assert "0.80 on average where 1.00 of the predictions are right" in first_screen(run_report(tmp_path))
+
+
+def test_without_anything_to_distrust_the_first_screen_says_so(tmp_path: Path) -> None:
+    """A part of 300 images that are all told rightly, with the certainty that they deserve."""
+    write_miniature(tmp_path, classes=["a", "b"], per_part={"train": 12, "val": 150, "test": 150}, sure=True)
+    audit = json.loads((tmp_path / "reports/audit.json").read_text())
+    write_json(tmp_path / "reports/audit.json", clean_audit(audit))
+    write_json(tmp_path / "reports/explanations.json", {"layer": {"name": "layer4", "cells": 3}, "pointing": None})
+    assert "No reason for caution" in first_screen(run_report(tmp_path))
 
 
 def test_copies_are_shown_and_what_was_dropped_is_named(hostile: Path) -> None:
@@ -360,7 +231,7 @@ def test_the_models_figure_stands_below_what_it_must_beat(hostile: Path) -> None
     page = page_of(hostile)
     table = page[page.index("What a model must beat") : page.index("Photographs unlike the others")]
     auroc = json.loads((hostile / "reports" / "metrics.json").read_text())["test"]["auroc_macro"]
-    assert table.index("8 x 8 thumbnail") < table.index("this model, test part") < table.index(f"<td>{auroc:.2f}</td>")
+    assert table.index("8 x 8 thumbnail") < table.index("this model, test part") < table.index(f"<td>{auroc:.2f} (")
 
 
 def test_images_in_which_nothing_was_found_have_a_report_that_says_so(tmp_path: Path) -> None:
@@ -368,7 +239,7 @@ def test_images_in_which_nothing_was_found_have_a_report_that_says_so(tmp_path: 
     for line in ("No warning: nothing was found", "No picture is there twice.", "Nothing: the files are alike",
                  "None is much darker", "The circle of the photograph was found in all 44 images."):
         assert line in page
-    assert "warnings about these images" not in page and "What a model must beat" not in page
+    assert "What a model must beat" not in page
 
 
 def test_shortcuts_that_were_not_looked_for_are_said_to_be_so(tmp_path: Path) -> None:
@@ -387,8 +258,14 @@ def test_the_run_is_tagged_with_its_strong_shortcuts() -> None:
     assert audit_tags(clean_audit(audit), False)["fovea.shortcuts"] == "off"  # what YAML makes of off
 
 
+def test_a_single_test_image_has_a_report(one: Path) -> None:
+    page = Elements(page_of(one)).text
+    assert "1 of 1 test images" in page or "0 of 1 test images" in page
+    assert "长" * 300 in page and "سليم" in page and "nan" not in page.lower()
+
+
 def test_many_classes_have_a_report(many: Path) -> None:
-    assert "species 24" in page_of(many)
+    assert "species 39" in page_of(many)
 
 
 def drawn_section(folder: Path) -> str:
@@ -413,7 +290,7 @@ def test_with_few_classes_more_images_of_each_are_drawn(binary: Path) -> None:
 def test_of_many_classes_the_first_are_drawn_and_the_others_counted(many: Path) -> None:
     section = drawn_section(many)
     assert "of species 7, stored" in section and "of species 8, stored" not in section
-    assert "17 more classes are not shown" in section
+    assert "32 more classes are not shown" in section
 
 
 def test_images_in_which_the_crop_found_nothing_come_first(hostile: Path) -> None:
@@ -424,25 +301,143 @@ def test_images_in_which_the_crop_found_nothing_come_first(hostile: Path) -> Non
     assert "found in 8 of 104 images, which are stored whole. The first 6 are shown." in section
 
 
-def open_in_chromium(page: Path, profile: Path) -> tuple[str, str]:
-    """What the page became, and what the browser said, with no network to reach."""
-    command = ["chromium", "--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking",
-               "--proxy-server=127.0.0.1:9", f"--user-data-dir={profile}", "--enable-logging=stderr", "--dump-dom",
-               page.as_uri()]
-    ended = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
-    return ended.stdout, ended.stderr
+def test_a_thousand_test_images_fit_into_15_megabytes(tmp_path: Path) -> None:
+    """Noise is what a JPEG is largest of: photographs take half as much."""
+    write_miniature(tmp_path, classes=["a", "b"], per_part={"train": 4, "val": 4, "test": 600}, side=224)
+    page = run_report(tmp_path)
+    assert page.count('class="shot"') == 1000 and "1000 are in this page" in page
+    assert len(page.encode()) < 15e6
+
+
+def test_the_summary_says_in_markdown_what_the_first_screen_says(hostile: Path) -> None:
+    summary = (hostile / "reports/summary.md").read_text()
+    figures = json.loads((hostile / "reports/metrics.json").read_text())["test"]
+    assert f"| Balanced accuracy | **{figures['balanced_accuracy']:.3f}** |" in summary
+    assert "**8 reasons for caution**" in summary and "<script>" not in summary
+
+
+@pytest.fixture
+def browser(tmp_path: Path) -> Iterator[Browser]:
+    """Whatever a test opens in it: no error in the console, no request to another host."""
+    with Browser(tmp_path / "profile") as browser:
+        yield browser
+        browser.text()  # reads what has arrived meanwhile
+        assert browser.other_hosts() == [] and browser.errors == []
+
+
+def open_report(browser: Browser, folder: Path) -> None:
+    browser.open((folder / "reports/report.html").as_uri())
+    browser.wait_for("document.readyState === 'complete' && !document.querySelector('.filters').hidden")
+
+
+def shots(browser: Browser) -> list[str]:
+    """Labels of the test images that are shown."""
+    return list(browser.value("[...document.querySelectorAll('.shot:not([hidden]) strong')].map(one => one.innerText)"))
 
 
 @needs_chromium
-def test_a_browser_opens_the_page_from_disk_without_a_network(hostile: Path, tmp_path: Path) -> None:
-    shown, said = open_in_chromium(hostile / "reports" / "report.html", tmp_path / "profile")
-    headline = json.loads((hostile / "reports" / "metrics.json").read_text())["test"]["balanced_accuracy"]
-    assert f"<dd>{headline:.3f}</dd>" in shown
-    assert "CONSOLE" not in said
+def test_a_cell_of_the_confusion_matrix_shows_its_images(hostile: Path, browser: Browser) -> None:
+    open_report(browser, hostile)
+    assert len(shots(browser)) == 12
+    browser.value("""document.querySelector('.matrix button[data-actual="1"][data-predicted="2"]').click()""")
+    assert shots(browser) == [f"{HOSTILE[1]} taken for {HOSTILE[2]}"] * 2
+    assert browser.value("document.querySelector('.filters output').innerText") == "2 of 2 shown"
+
+
+@needs_chromium
+def test_test_images_are_filtered_by_class_and_error_and_more_are_shown(hostile: Path, browser: Browser) -> None:
+    open_report(browser, hostile)
+    choose = """(([name, value]) => { const select = document.querySelector(`select[name=${name}]`);
+                select.value = value; select.dispatchEvent(new Event('change', {bubbles: true})) })"""
+    browser.value(f"{choose}(['right', '0'])")
+    assert len(shots(browser)) == 5 and all(" taken for " in text for text in shots(browser))
+    browser.value(f"{choose}(['right', ''])")
+    browser.click("Show more")
+    assert len(shots(browser)) == 24
+    browser.value(f"{choose}(['actual', '0'])")
+    assert len(shots(browser)) == 6
+
+
+@needs_chromium
+def test_an_image_opens_with_its_explanation_and_its_probabilities(hostile: Path, browser: Browser) -> None:
+    open_report(browser, hostile)
+    browser.value("document.querySelector('.shot .open').click()")
+    assert browser.value("document.querySelector('dialog').open")
+    text = browser.value("document.querySelector('dialog').innerText")
+    assert f"{HOSTILE[0]} taken for {HOSTILE[1]}" in text and f"{HOSTILE[0]} (its label)" in text
+    assert f"what speaks for {HOSTILE[1]}" in text
+    assert browser.value("document.querySelectorAll('dialog img').length") == 2
+    browser.call("Input.dispatchKeyEvent", type="keyDown", key="Escape", code="Escape", windowsVirtualKeyCode=27)
+    browser.wait_for("!document.querySelector('dialog').open")
+
+
+@needs_chromium
+def test_a_curve_tells_its_threshold_under_the_pointer_and_by_arrow_keys(hostile: Path, browser: Browser) -> None:
+    open_report(browser, hostile)
+    roc = "[...document.querySelectorAll('.chart')].find(one => one.ariaLabel.startsWith('ROC'))"
+    x, y = browser.value(f"(() => {{ const chart = {roc}; chart.scrollIntoView({{block: 'center'}});"
+                         "const box = chart.getBoundingClientRect(); return [box.x + box.width / 2, box.y + 60] })()")
+    browser.call("Input.dispatchMouseEvent", type="mouseMoved", x=x, y=y)
+    reading = browser.value(f"{roc}.querySelector('output').innerText")
+    name, _, values = reading.partition("): ")
+    read = dict(one.rsplit(" ", 1) for one in values.split(", "))
+    points = pd.read_csv(hostile / "reports/plots/roc.csv", keep_default_na=False, dtype=str)
+    points = points[points["class"] == next(one for one in HOSTILE if name.startswith(one[:20]))]
+    near = points[(points["fpr"].astype(float) - float(read["1 - specificity"])).abs() < 0.001]
+    assert float(read["threshold"]) in near["threshold"].replace("", "nan").astype(float).round(3).tolist()
+    browser.value(f"{roc}.focus()")
+    browser.call("Input.dispatchKeyEvent", type="keyDown", key="ArrowRight", code="ArrowRight")
+    assert browser.value(f"{roc}.querySelector('output').innerText") != reading
+
+
+@needs_chromium
+@pytest.mark.parametrize("width", [390, 1280])
+@pytest.mark.parametrize("kind", ["hostile", "many", "one"])
+def test_nothing_is_wider_than_the_screen(
+    request: pytest.FixtureRequest, browser: Browser, kind: str, width: int
+) -> None:
+    browser.call("Emulation.setDeviceMetricsOverride", width=width, height=900, deviceScaleFactor=1, mobile=False)
+    open_report(browser, request.getfixturevalue(kind))
+    assert browser.value("document.documentElement.scrollWidth") <= width
+
+
+@needs_chromium
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_text_stands_out_from_what_is_behind_it(hostile: Path, browser: Browser, scheme: str) -> None:
+    """At least 4.5 : 1, as WCAG 2.2 wants it (1.4.3), of every text on a plain background."""
+    browser.call("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": scheme}])
+    open_report(browser, hostile)
+    assert browser.value(CONTRAST) == []
+
+
+CONTRAST = """(() => {
+  const canvas = document.createElement('canvas').getContext('2d', {willReadFrequently: true});
+  const rgb = colours => { canvas.clearRect(0, 0, 1, 1); for (const colour of colours) { canvas.fillStyle = colour;
+    canvas.fillRect(0, 0, 1, 1) } return [...canvas.getImageData(0, 0, 1, 1).data] };
+  const light = ([r, g, b]) => [r, g, b].map(v => v / 255)
+    .map(v => v <= .04045 ? v / 12.92 : ((v + .055) / 1.055) ** 2.4)
+    .reduce((sum, v, i) => sum + v * [.2126, .7152, .0722][i], 0);
+  const found = [];
+  const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+  while (walker.nextNode()) {
+    const node = walker.currentNode.parentElement, text = walker.currentNode.data.trim();
+    if (!text || !node.getClientRects().length || node.closest('svg, script, style')) continue;
+    const behind = [];
+    for (let one = node; one; one = one.parentElement) behind.unshift(getComputedStyle(one).backgroundColor);
+    const back = rgb(['#fff', ...behind]), front = rgb(['#fff', ...behind, getComputedStyle(node).color]);
+    const [high, low] = [light(back), light(front)].sort((a, b) => b - a);
+    if ((high + .05) / (low + .05) < 4.5) found.push([node.className, text.slice(0, 30), back, front]);
+  }
+  return found.slice(0, 5);
+})()"""
 
 
 @needs_chromium
 def test_a_browser_would_refuse_to_ask_another_host(hostile: Path, tmp_path: Path) -> None:
     page = tmp_path / "page.html"
     page.write_text(page_of(hostile).replace("<main>", '<main><img src="http://127.0.0.1:9/x.png">'), encoding="utf-8")
-    assert "Content Security Policy" in open_in_chromium(page, tmp_path / "profile")[1]
+    with Browser(tmp_path / "profile") as browser:
+        browser.open(page.as_uri())
+        browser.wait_for("document.readyState === 'complete'")
+        browser.text()
+        assert any("Content Security Policy" in error for error in browser.errors)

@@ -10,12 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import matplotlib
-import numpy as np
-import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
 
 Panel = Callable[[Axes], None]
 
@@ -25,9 +21,6 @@ COLOURS = {  # each value once: in SVG it becomes var(--<name>), which the page 
     "curve-6": "#3f4a9e", "curve-7": "#7a4a2b",
 }
 CURVES = tuple(COLOURS[f"curve-{number}"] for number in range(1, 8))
-DASHES = ("solid", "dashed", "dotted")
-MOST_CURVES = len(CURVES) * len(DASHES)
-MOST_CELL_TEXTS = 15  # classes up to which the cells of a confusion matrix show their numbers
 
 STYLE: Any = {  # of matplotlib's settings
     "font.size": 9, "font.family": "sans-serif", "text.parse_math": False,  # a class may be called $x$
@@ -70,116 +63,17 @@ def as_svg(figure: Figure, name: str) -> str:
     return svg
 
 
-def loss_panel(history: pd.DataFrame, kept: int | None) -> Panel:
-    lines = {"training": "train_loss", "validation": "val_loss"}
-    return lambda axes: _epochs(axes, history, lines, "loss", kept)
+def frame(figure: Figure) -> list[float]:
+    """Where values of the first axes lie in the `<svg>` of `as_svg`: x of 0, y of 0, and the lengths of 1 in x and y.
 
-
-def accuracy_panel(history: pd.DataFrame, kept: int | None) -> Panel:
-    lines = {"training": "train_accuracy", "validation": "val_accuracy"}
-    return lambda axes: _epochs(axes, history, lines, "accuracy", kept)
-
-
-def validation_panel(history: pd.DataFrame, kept: int | None) -> Panel:
-    lines = {"balanced accuracy": "val_balanced_accuracy", "AUROC": "val_auroc", "kappa": "val_kappa"}
-    return lambda axes: _epochs(axes, history, lines, "validation", kept, CURVES)
-
-
-def _epochs(axes: Axes, history: pd.DataFrame, lines: dict[str, str], label: str, kept: int | None,
-            colours: tuple[str, ...] = (COLOURS["muted"], COLOURS["accent"])) -> None:
-    """Columns of the history by epoch, those that have values; `kept` and the change of phase are marked."""
-    shown = {name: column for name, column in lines.items() if history[column].notna().any()}
-    for (name, column), colour in zip(shown.items(), colours, strict=False):
-        axes.plot(history["epoch"], history[column], color=colour, label=name, marker="o", markersize=2.5)
-    for epoch in history["epoch"][history["phase"].ne(history["phase"].shift()) & history["phase"].shift().notna()]:
-        axes.axvline(epoch - 0.5, color=COLOURS["muted"], linewidth=0.8, linestyle="dotted", label="frozen | full")
-    if kept is not None:
-        axes.axvline(kept, color=COLOURS["accent"], linewidth=0.8, linestyle="dashed", label=f"kept, epoch {kept}")
-    axes.set(xlabel="epoch", ylabel=label)
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    _legend_above(axes)
-
-
-def steps_panel(steps: pd.DataFrame) -> Panel:
-    """The training loss as logged, and its mean over a twentieth of the points."""
-
-    def panel(axes: Axes) -> None:
-        window = max(len(steps) // 20, 1)
-        axes.plot(steps["step"], steps["loss"], color=COLOURS["muted"], alpha=0.4, linewidth=0.8, label="as logged")
-        smooth = steps["loss"].rolling(window, min_periods=1, center=True).mean()
-        axes.plot(steps["step"], smooth, color=COLOURS["accent"], label=f"mean of {window}")
-        axes.set(xlabel="step", ylabel="training loss")
-        _legend_above(axes)
-
-    return panel
-
-
-def roc_panel(points: pd.DataFrame, labels: dict[str, str]) -> Panel:
-    def panel(axes: Axes) -> None:
-        axes.plot([0, 1], [0, 1], color=COLOURS["rule"], linewidth=1)
-        _curves(axes, points, labels, "fpr", "tpr")
-        axes.set(xlabel="1 - specificity", ylabel="sensitivity")
-
-    return panel
-
-
-def precision_recall_panel(points: pd.DataFrame, labels: dict[str, str]) -> Panel:
-    def panel(axes: Axes) -> None:
-        _curves(axes, points, labels, "recall", "precision")
-        axes.set(xlabel="sensitivity (recall)", ylabel="precision")
-
-    return panel
-
-
-def _curves(axes: Axes, points: pd.DataFrame, labels: dict[str, str], x: str, y: str) -> None:
-    """One curve for each class in `labels`, named by its text; beyond MOST_CURVES they are alike and not named."""
-    many = len(labels) > MOST_CURVES
-    drawstyle = "steps-pre" if x == "recall" else "default"  # average precision is the area under the steps
-    for number, (name, label) in enumerate(labels.items()):
-        mine = points[points["class"] == name]
-        colour = COLOURS["accent"] if len(labels) == 1 or many else CURVES[number % len(CURVES)]
-        axes.plot(mine[x], mine[y], color=colour, linestyle=DASHES[number // len(CURVES) % len(DASHES)],
-                  alpha=0.3 if many else 1, linewidth=0.8 if many else 1.6, label=label, drawstyle=drawstyle)
-    axes.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02), aspect="equal")
-    figure = axes.figure
-    if labels and not many and isinstance(figure, Figure):
-        figure.legend(*axes.get_legend_handles_labels(), loc="outside lower center", ncols=legend_columns(labels))
-
-
-def legend_columns(labels: dict[str, str]) -> int:
-    return 2 if max(map(len, labels.values())) <= 24 else 1
-
-
-def curves_height(labels: dict[str, str]) -> float:
-    """Inches for a square plot and the legend below it."""
-    if not labels or len(labels) > MOST_CURVES:
-        return 4.2
-    return 4.2 + 0.18 * -(-len(labels) // legend_columns(labels))
-
-
-def confusion_panel(confusion: np.ndarray, classes: list[str], normalised: bool) -> Panel:
-    """Counts (classes, classes), rows actual; `normalised` divides each row by its sum."""
-    values = confusion / np.maximum(confusion.sum(axis=1, keepdims=True), 1) if normalised else confusion
-
-    def panel(axes: Axes) -> None:
-        shades = LinearSegmentedColormap.from_list("fovea", [COLOURS["paper"], COLOURS["accent"]])
-        top = 1.0 if normalised else max(float(values.max()), 1.0)
-        axes.imshow(values, cmap=shades, vmin=0, vmax=top)
-        axes.grid(False)
-        names = [shorten(name) for name in classes]
-        axes.set_xticks(range(len(classes)), names, rotation=90 if max(map(len, names)) * len(names) > 48 else 0)
-        axes.set_yticks(range(len(classes)), names)
-        axes.set(xlabel="predicted", ylabel="actual")
-        for (row, column), value in np.ndenumerate(values) if len(classes) <= MOST_CELL_TEXTS else ():
-            axes.text(column, row, f"{value:.2f}" if normalised else str(value), ha="center", va="center",
-                      color=COLOURS["paper"] if value >= 0.88 * top else COLOURS["ink"])
-
-    return panel
+    Valid once the figure was written, which lays it out. In points, y downwards.
+    """
+    scale = 72 / figure.dpi
+    corners = figure.axes[0].transData.transform([(0, 0), (1, 1)]) * scale
+    height = figure.get_figheight() * 72
+    x, y = corners[0]
+    return [float(x), float(height - y), float(corners[1, 0] - x), float(y - corners[1, 1])]
 
 
 def shorten(name: str) -> str:
     return name if len(name) <= 24 else name[:23] + "…"
-
-
-def _legend_above(axes: Axes) -> None:
-    axes.legend(loc="lower left", bbox_to_anchor=(-0.02, 1.0), ncols=2, borderaxespad=0, columnspacing=1.2)

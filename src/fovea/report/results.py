@@ -6,16 +6,16 @@ from typing import Any
 import pandas as pd
 
 from fovea.cache.read import Cache
+from fovea.params.report import ReportParams
 from fovea.params.train import TrainParams
+from fovea.report.changes import Changes
 
 
 @dataclass(frozen=True)
 class Results:
     """Tables and summaries of one run through the pipeline; nothing is computed again that a stage has computed."""
 
-    title: str
-    examples: int                    # example images per class
-    worst: int                       # most confidently wrong images, and labels to look at again
+    params: ReportParams
     parameters: dict[str, Any]       # sections of the parameter file
     train: TrainParams
     commands: dict[str, str]         # stage: command line
@@ -29,8 +29,18 @@ class Results:
     predictions: pd.DataFrame
     suspicious: pd.DataFrame         # of predictions: labels that are most likely wrong, worst first
     metrics: dict[str, Any]          # part: figures
-    roc: pd.DataFrame                # class, fpr, tpr
-    precision_recall: pd.DataFrame   # class, recall, precision
+    intervals: dict[str, Any]        # part: [lower, upper] or None under the names of the figures
+    calibration: dict[str, Any]
+    operating_points: pd.DataFrame
+    subgroups: pd.DataFrame
+    roc: pd.DataFrame                # class, fpr, tpr, threshold
+    precision_recall: pd.DataFrame   # class, recall, precision, threshold
+    reliability: tuple[pd.DataFrame, pd.DataFrame]  # before and after temperature scaling
+    decision: pd.DataFrame           # class, threshold and net benefits
+    robustness: pd.DataFrame | None  # None unless it was asked for
+    explained: pd.DataFrame          # image, label, prediction, p, kind, file
+    explanations: dict[str, Any]     # layer, pointing
+    changes: Changes | None          # since the commit that the run started from; None without one that has results
     model: dict[str, Any]
     run: dict[str, Any]              # run_id
     cache: Cache
@@ -48,3 +58,8 @@ class Results:
     def positive(self) -> str | None:
         positive: str | None = self.model["positive"]
         return positive
+
+    @property
+    def test(self) -> pd.DataFrame:
+        """Predictions of the test part."""
+        return self.predictions[self.predictions["split"] == "test"]
