@@ -79,9 +79,11 @@ class Place:
         self.folder = folder
         self.raw, self.cache, self.store = folder / "raw", folder / "cache", folder / "store"
 
-    def build(self, manifest: pd.DataFrame, split: pd.DataFrame, workers: int = 2, **changes: Any) -> Built:
+    def build(self, manifest: pd.DataFrame, split: pd.DataFrame, workers: int = 2, engine: str = "local",
+              shards: str | None = None, **changes: Any) -> Built:  # fmt: skip
         shutil.rmtree(self.cache, ignore_errors=True)
-        return build_cache(self.cache, self.raw, manifest, split, augment_params(**changes), workers, self.store)
+        params = augment_params(**changes)
+        return build_cache(self.cache, self.raw, manifest, split, params, workers, self.store, engine, shards)
 
     def contents(self) -> dict[str, bytes]:
         return {path.name: path.read_bytes() for path in sorted(self.cache.iterdir())}
@@ -92,3 +94,10 @@ class Place:
     def recorded(self) -> int:
         """Rows of which the store holds a record."""
         return sum(path.stat().st_size // RECORD.itemsize for path in self.settings_folder().glob("*.rows"))
+
+
+def places(folder: Path) -> tuple[Place, Place]:
+    """Two of the same raw images, each with a store of its own."""
+    here, there = Place(folder / "here"), Place(folder / "there")
+    here.raw = there.raw = folder / "raw"
+    return here, there

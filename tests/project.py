@@ -5,6 +5,7 @@ import re
 import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ SMALL: dict[str, Any] = {  # a pipeline that takes seconds
     "augment.crop": "centre",
     "train.model": "squeezenet1_1",
     "train.full.epochs": 1,
+    "evaluate.explain": 0,  # Captum is slow to import
     "report.title": "Small",
 }
 
@@ -70,6 +72,20 @@ class Project:
     def changed(self) -> set[str]:
         """Stages that DVC finds changed themselves, without what lies behind them."""
         return {line.rstrip(":") for line in self.run("dvc status").stdout.splitlines() if re.fullmatch(r"\w+:", line)}
+
+    def experiments(self) -> dict[str, str]:
+        """The commit of each finished experiment of DVC, by name."""
+        listed = self.run("git for-each-ref --format=%(objectname)/%(refname) refs/exps").stdout
+        parts = [line.split("/") for line in listed.splitlines()]  # commit, refs, exps, two of the baseline, name
+        return {name: commit for commit, *above, name in parts if len(above) == 4 and len(above[2] + above[3]) == 40}
+
+    def run_queue(self, workers: int, names: set[str]) -> None:
+        """Run what DVC's queue holds, until the experiments `names` are there and the workers have ended."""
+        self.run(f"dvc queue start -j {workers}")
+        end = time.monotonic() + 900
+        while not names <= self.experiments().keys() or "0 active, 0 idle" not in self.run("dvc queue status").stdout:
+            assert time.monotonic() < end, self.run("dvc queue status", check=False).stdout
+            time.sleep(1)
 
     def params(self) -> dict[str, Any]:
         return dict(YAML(typ="safe").load(self.folder / "params.yaml"))

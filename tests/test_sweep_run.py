@@ -67,9 +67,7 @@ class Sweep:
 
     def refs(self) -> dict[str, str]:
         """Commit of each finished experiment."""
-        listed = self.project.run("git for-each-ref --format=%(refname:lstrip=4)|%(objectname) refs/exps").stdout
-        pairs = [line.split("|") for line in listed.split()]
-        return {name: commit for name, commit in pairs if name.startswith("try-")}
+        return {name: commit for name, commit in self.project.experiments().items() if name.startswith("try-")}
 
     def table(self, name: str) -> pd.DataFrame:
         return pd.read_csv(self.project.folder / "reports/sweeps/try" / name)

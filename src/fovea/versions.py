@@ -4,6 +4,7 @@ import io
 from collections import defaultdict, deque
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -12,6 +13,7 @@ import pandas as pd
 import pyarrow
 
 from fovea.errors import UserError
+from fovea.revisions import read_at
 from fovea.tables import printable
 
 MANIFEST, SPLIT = "data/manifest.parquet", "data/split.parquet"
@@ -35,7 +37,7 @@ Pairs = list[tuple[Image | None, Image | None]]  # of the old and the new versio
 
 @dataclass(frozen=True)
 class Version:
-    """One version of a set. `images` has columns image, digest, label, given_split, and split if `is_split`."""
+    """One version of a set. `images` has columns image, digest, label, group, given_split, and split if `is_split`."""
 
     name: str
     images: pd.DataFrame
@@ -48,21 +50,24 @@ def read_version(name: str | None) -> Version:
     The split lies beside the manifest; one that is not of the same images is left aside. Raises UserError if there is
     no such version.
     """
-    if name is None:
-        return _version("workspace", MANIFEST, SPLIT, _bytes_of_file)
-    if name.endswith(".parquet"):
-        return _version(name, name, str(Path(name).with_name("split.parquet")), _bytes_of_file)
-    from fovea.revisions import read_at  # dvc.api takes a second to import
-
-    return _version(name, MANIFEST, SPLIT, lambda path: read_at(name, path))
-
-
-def _version(name: str, manifest: str, split: str, read: Callable[[str], bytes]) -> Version:
     try:
-        images = _table(read(manifest), ["image", "digest", "label", "given_split"])
+        if name is None:
+            return version_of("workspace", bytes_of_file)
+        if name.endswith(".parquet"):
+            return version_of(name, bytes_of_file, name, str(Path(name).with_name("split.parquet")))
+        return version_of(name, partial(read_at, name))
     except LookupError as error:
-        raise UserError(f"{name}: no manifest ({error}); give a revision that holds the dvc.lock "
+        raise UserError(f"{name or 'workspace'}: no manifest ({error}); give a revision that holds the dvc.lock "
                         "of a run (git commit it), or a manifest file with the ending .parquet") from None
+
+
+def version_of(name: str, read: Callable[[str], bytes], manifest: str = MANIFEST, split: str = SPLIT) -> Version:
+    """The version whose files `read` gives, which raises LookupError for a file that is not there.
+
+    Raises LookupError if it has no manifest, UserError if that is none.
+    """
+    try:
+        images = _table(read(manifest), ["image", "digest", "label", "group", "given_split"])
     except pyarrow.ArrowException as error:
         raise UserError(f"{name}: {manifest} is no manifest ({str(error).splitlines()[0]}); "
                         "`dvc repro ingest` writes one") from None
@@ -75,7 +80,7 @@ def _version(name: str, manifest: str, split: str, read: Callable[[str], bytes])
     return Version(name, images.merge(parts, on="image", validate="one_to_one"), True)
 
 
-def _bytes_of_file(path: str) -> bytes:
+def bytes_of_file(path: str) -> bytes:
     try:
         return Path(path).read_bytes()
     except OSError as error:
@@ -95,36 +100,39 @@ def compare_versions(old: Version, new: Version) -> pd.DataFrame:
 def compare(old: pd.DataFrame, new: pd.DataFrame) -> pd.DataFrame:
     """One row for each image that differs between two tables of image (unique), digest, label and split.
 
-    The same name is the same image. Of the others, those with the same digest are one image renamed; of several with
-    that digest, those with the same label first, then in the order of their names. Returns change (names of `CHANGES`
-    joined by "; "), image, label, split, old_image, old_label, old_split, None where a side has none; sorted by image.
+    The same content is the same image, whatever its name: in an array file all numbers shift if one image goes. Of
+    several with one digest, those with the same name belong together, then with the same label, then in the order of
+    their names. What is left under the same name has other content. Returns change (names of `CHANGES` joined by "; "),
+    image, label, split, old_image, old_label, old_split, None where a side has none; sorted by image.
     """
-    before, after = _images(old), _images(new)
-    pairs: Pairs = [(before[name], after[name]) for name in before if name in after]
-    gone = [before[name] for name in sorted(before) if name not in after]
-    came = [after[name] for name in sorted(after) if name not in before]
-    for key in (lambda one: (one.digest, one.label), lambda one: one.digest):
-        renamed, gone, came = _match(gone, came, key)
-        pairs += renamed
+    gone, came = _images(old), _images(new)
+    pairs: Pairs = []
+    for key in (lambda one: (one.digest, one.image), lambda one: (one.digest, one.label), lambda one: one.digest,
+                lambda one: one.image):
+        same, gone, came = _match(gone, came, key)
+        pairs += same
     pairs += [(one, None) for one in gone] + [(None, one) for one in came]
     rows = [[change, *_sides(now), *_sides(was)] for was, now in pairs if (change := _change(was, now))]
     rows.sort(key=lambda row: str(row[1] or row[4]))
     return pd.DataFrame(rows, columns=["change", *SIDES, *(f"old_{column}" for column in SIDES)], dtype=object)
 
 
-def _images(table: pd.DataFrame) -> dict[str, Image]:
+def _images(table: pd.DataFrame) -> list[Image]:
+    """Sorted by name."""
     rows = table[list(Image._fields)].astype(object)
-    return {row.image: row for row in map(Image._make, rows.where(rows.notna(), None).to_numpy())}
+    return sorted(map(Image._make, rows.where(rows.notna(), None).to_numpy()), key=lambda one: one.image)
 
 
-def _match(gone: list[Image], came: list[Image], key: Callable[[Image], Any]) -> tuple[Pairs, list[Image], list[Image]]:
+def _match(
+    gone: list[Image], came: list[Image], key: Callable[[Image], Any]
+) -> tuple[list[tuple[Image, Image]], list[Image], list[Image]]:
     """Pairs of the same `key` as far as they go, one by one in order, and what is left of both."""
     waiting: dict[Any, deque[Image]] = defaultdict(deque)
     for one in came:
         waiting[key(one)].append(one)
-    pairs: Pairs = [(one, waiting[key(one)].popleft()) for one in gone if waiting[key(one)]]
-    matched = {one.image for pair in pairs for one in pair if one}
-    return pairs, [one for one in gone if one.image not in matched], [one for one in came if one.image not in matched]
+    pairs = [(one, waiting[key(one)].popleft()) for one in gone if waiting[key(one)]]
+    was, now = ({pair[side].image for pair in pairs} for side in (0, 1))
+    return pairs, [one for one in gone if one.image not in was], [one for one in came if one.image not in now]
 
 
 def _change(was: Image | None, now: Image | None) -> str:
@@ -142,14 +150,23 @@ def _sides(one: Image | None) -> list[str | None]:
 def describe(table: pd.DataFrame) -> list[str]:
     """Two lines for each kind of change: how many images, by class, and the first names."""
     lines = []
+    for words, count, classes, names in summarise(table):
+        by_class = printable(", ".join(f"{name}: {of}" for name, of in classes.items()))
+        lines.append(f"{words:<26}{count:>7}   {by_class}".rstrip())
+        if names:
+            shown = ", ".join(printable(name) for name in names) + (", ..." if count > len(names) else "")
+            lines.append(" " * 36 + shown)
+    return lines
+
+
+def summarise(table: pd.DataFrame) -> list[tuple[str, int, dict[str, int], list[str]]]:
+    """Of each kind of change: its words, how many images, how many by class, and the first names."""
+    found = []
     for change, words in CHANGES.items():
         rows = table[np.array([change in changes.split("; ") for changes in table["change"]], dtype=bool)]
-        classes = printable(", ".join(f"{name}: {count}" for name, count in _by_class(rows, change).items()))
-        lines.append(f"{words:<26}{len(rows):>7}   {classes}".rstrip())
-        if len(rows):
-            names = [printable(_name(row, change)) for _, row in rows.head(SHOWN).iterrows()]
-            lines.append(" " * 36 + ", ".join(names) + (", ..." if len(rows) > SHOWN else ""))
-    return lines
+        names = [_name(row, change) for _, row in rows.head(SHOWN).iterrows()]
+        found.append((words, len(rows), _by_class(rows, change), names))
+    return found
 
 
 def _by_class(rows: pd.DataFrame, change: str) -> dict[str, int]:

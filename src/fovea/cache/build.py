@@ -8,7 +8,7 @@ import os
 import shutil
 import threading
 from collections.abc import Iterator
-from dataclasses import dataclass
+from contextlib import contextmanager
 from hashlib import blake2b
 from itertools import pairwise
 from pathlib import Path
@@ -18,17 +18,18 @@ import numpy as np
 import pandas as pd
 
 from fovea.cache.keys import row_keys, shard_key, square_keys, square_settings, variant_settings, write_origins
-from fovea.cache.known import KnownRows, StoredRow
-from fovea.cache.picture import make_square
-from fovea.cache.plan import ROWS_AT_ONCE, plan_rows
-from fovea.cache.render import render
+from fovea.cache.known import KnownRows
+from fovea.cache.on_ray import RowsOnRay
+from fovea.cache.plan import plan_rows
+from fovea.cache.rows import RowsOf, Shard, Sources
 from fovea.cache.shards import ShardWriter, is_sealed, read_records
+from fovea.cache.shared import SharedShards
 from fovea.cache.threads import one_thread_each, ordered_map
-from fovea.errors import UserError
+from fovea.engine import cluster
 from fovea.files import writable
 from fovea.params.augment import AugmentParams
 from fovea.progress import track
-from fovea.raw import RawFiles, digest
+from fovea.raw import RawFiles
 from fovea.store import locked, share
 
 MOST_NAMED = 20  # images that are named in reports/augment.json
@@ -39,35 +40,16 @@ class Built(NamedTuple):
     rendered: int            # rows that were not in the store
 
 
-class Shard(NamedTuple):
-    """Columns of the index for the rows of one shard, in their order there, each (n,)."""
-
-    name: str              # in the store
-    images: np.ndarray
-    digests: np.ndarray
-    variants: np.ndarray
-    keys: np.ndarray
-    squares: np.ndarray    # keys of the squares that the rows are made from
-
-
-@dataclass(frozen=True)
-class Sources:
-    """What rows are made from."""
-
-    files: RawFiles
-    known: KnownRows
-    params: AugmentParams
-
-
 def build_cache(
     folder: Path, raw: Path, manifest: pd.DataFrame, split: pd.DataFrame, params: AugmentParams, workers: int,
-    store: Path,
+    store: Path, engine: str = "local", shards: str | None = None,
 ) -> Built:
-    """Write shards and `index.parquet` into the new `folder`, rendering only rows that are not in `store`.
+    """Write shards and `index.parquet` into the new `folder`, rendering only rows that are not in `store`, nor in whole
+    shards at the URL or folder `shards`; over a Ray cluster with the engine `ray`.
 
     The bytes depend on the images and parameters alone: not on what is in the store, nor on `workers` (threads; 0 is
-    one per core), nor on the order of the manifest. Raises UserError if a raw file is missing, was changed since
-    ingest, or is damaged, and if the store cannot be written; what was rendered until then is kept.
+    one per core) or `engine`, nor on the order of the manifest. Raises UserError if a raw file is missing, was changed
+    since ingest, or is damaged, and if the store cannot be written; what was rendered until then is kept.
     """
     index = plan_rows(manifest, split, params.variants, params.balance, params.image_size)
     rows = store / square_settings(params)
@@ -75,11 +57,12 @@ def build_cache(
         share(store)
         with locked(rows):
             write_origins(rows, params)
-            shards = plan_shards(index, variant_settings(params))
-            rendered = _fill(rows, shards, raw, params, workers or os.cpu_count() or 1)
-            _link(rows, shards, folder, index.attrs["shards"])
-        records = np.concatenate([read_records(rows, shard.name) for shard in shards])
-    starts = np.cumsum([0, *(len(shard.keys) for shard in shards)])
+            planned = plan_shards(index, variant_settings(params))
+            shared = SharedShards(shards, rows.name) if shards else None
+            rendered = _fill(rows, planned, shared, raw, params, workers, engine)
+            _link(rows, planned, folder, index.attrs["shards"])
+        records = np.concatenate([read_records(rows, shard.name) for shard in planned])
+    starts = np.cumsum([0, *(len(shard.keys) for shard in planned)])
     cropped = records["cropped"][starts[index["shard"]] + index["row"]]
     lost = index["image"][~cropped & (index["variant"] == 0).to_numpy()]
     pixels = blake2b(records["crc"].tobytes(), digest_size=16).hexdigest()
@@ -117,17 +100,47 @@ def plan_shards(index: pd.DataFrame, drawn: str) -> list[Shard]:
     return [Shard(shard_key(part[3]), *part) for part in parts]
 
 
-def _fill(folder: Path, shards: list[Shard], raw: Path, params: AugmentParams, workers: int) -> int:
-    """Build the shards that are not in the store; returns how many rows were rendered."""
-    missing = [shard for shard in shards if not is_sealed(folder, shard.name, params.image_size)]
-    if not missing:
+def _fill(
+    folder: Path, shards: list[Shard], shared: SharedShards | None, raw: Path, params: AugmentParams, workers: int,
+    engine: str,
+) -> int:
+    """Build the shards that are not in the store, and see to it that `shared` has all; returns how many rows were
+    rendered."""
+    size = params.image_size
+    todo = [shard for shard in shards
+            if not is_sealed(folder, shard.name, size) or (shared and not shared.has(shard.name))]
+    if not todo:
         return 0
-    known = KnownRows(folder, params.image_size, without=_begun(folder, missing))
     stop = threading.Event()
-    with RawFiles(raw) as files, one_thread_each():
-        sources = Sources(files, known, params)
-        built = ordered_map(lambda shard: build_shard(folder, shard, sources, stop), missing, workers, stop)
-        return sum(track(built, "augment", total=len(missing), unit="shards"))
+    known = KnownRows(folder, size, without=_begun(folder, todo))
+
+    def complete(shard: Shard) -> int:
+        if shared and shared.has(shard.name) and not is_sealed(folder, shard.name, size):
+            shared.fetch(folder, shard.name)
+        sealed = is_sealed(folder, shard.name, size)
+        rendered = 0 if sealed else build_shard(folder, shard, size, rows_of, stop)
+        if shared and not stop.is_set() and (rendered or not shared.has(shard.name)):
+            shared.keep(folder, shard.name)
+        return rendered
+
+    with _rows_of(engine, raw, known, params, workers, stop) as rows_of:
+        built = ordered_map(complete, todo, workers or os.cpu_count() or 1, stop)
+        rows = sum(len(shard.keys) for shard in todo)
+        shown = track(zip(todo, built, strict=True), "augment", rows, count=lambda pair: len(pair[0].keys))
+        return sum(rendered for _, rendered in shown)
+
+
+@contextmanager
+def _rows_of(
+    engine: str, raw: Path, known: KnownRows, params: AugmentParams, workers: int, stop: threading.Event
+) -> Iterator[RowsOf]:
+    """Where rows come from: of this thread, or of the workers of a Ray cluster."""
+    if engine == "ray":
+        with cluster(workers) as ray:
+            yield RowsOnRay(ray, raw, known, params, stop).rows_of
+    else:
+        with RawFiles(raw) as files, one_thread_each():
+            yield Sources(files, known, params).rows_of
 
 
 def _begun(folder: Path, missing: list[Shard]) -> set[str]:
@@ -135,59 +148,21 @@ def _begun(folder: Path, missing: list[Shard]) -> set[str]:
     return {shard.name for shard in missing if (folder / f"{shard.name}.part").exists()}
 
 
-def build_shard(folder: Path, shard: Shard, sources: Sources, stop: threading.Event) -> int:
+def build_shard(folder: Path, shard: Shard, size: int, rows_of: RowsOf, stop: threading.Event) -> int:
     """Write the rows of `shard` that are missing in `folder`; returns how many of them had to be rendered.
 
     Depends on nothing else, so that shards may be built in any order and anywhere. Ends between two images if `stop`
     is set.
     """
     rendered = 0
-    with ShardWriter(folder, shard.name, shard.keys, sources.params.image_size) as writer:
-        for start, end in pieces(shard.images, writer.done):
+    with ShardWriter(folder, shard.name, shard.keys, size) as writer:
+        for rows, fresh in rows_of(shard, writer.done):
             if stop.is_set():
                 break
-            rows, fresh = make_rows(Shard(shard.name, *(column[start:end] for column in shard[1:])), sources)
             for row in rows:
                 writer.write(*row)
             rendered += fresh
     return rendered
-
-
-def pieces(images: np.ndarray, first: int) -> Iterator[tuple[int, int]]:
-    """Rows of the same image that stand together, from row `first` on, at most `ROWS_AT_ONCE`: memory is bounded."""
-    start = first
-    for end in range(first + 1, len(images) + 1):
-        if end == len(images) or images[end] != images[start] or end - start == ROWS_AT_ONCE:
-            yield start, end
-            start = end
-
-
-def make_rows(piece: Shard, sources: Sources) -> tuple[list[StoredRow], int]:
-    """All rows of a piece of one image, and how many of them had to be rendered."""
-    known, params = sources.known, sources.params
-    found = [known.read(key) for key in piece.keys]
-    missing = found.count(None)
-    if not missing:
-        return [row for row in found if row], 0
-    square = known.read(piece.squares[0]) or decode_square(piece, sources)
-    rows = [
-        row or (StoredRow(render(square.pixels, params.seed, piece.digests[0], variant, params.render), square.cropped)
-                if variant else square)
-        for row, variant in zip(found, piece.variants, strict=True)
-    ]
-    return rows, missing
-
-
-def decode_square(piece: Shard, sources: Sources) -> StoredRow:
-    """The square of an image from its raw file."""
-    image, files = piece.images[0], sources.files
-    content = files.read(image)
-    if digest(content) != piece.digests[0]:
-        raise UserError(f"{files.folder / image}: changed since ingest; run dvc repro")
-    try:
-        return StoredRow(*make_square(content, sources.params))
-    except UserError as error:
-        raise UserError(f"{files.folder / image}: {error}; replace or remove it and run dvc repro") from None
 
 
 def link(stored: Path, path: Path) -> None:

@@ -40,11 +40,12 @@ def plan_rows(manifest: pd.DataFrame, split: pd.DataFrame, variants: int, balanc
 
 
 def join(manifest: pd.DataFrame, split: pd.DataFrame) -> pd.DataFrame:
-    """The manifest with the column `split`, without the images that split has dropped."""
-    images, parts = manifest["image"], split["image"]
-    if images.duplicated().any() or parts.duplicated().any() or set(images) != set(parts):
+    """What the cache needs of the manifest, with the column `split`, without the images that split has dropped."""
+    named, parts = manifest["image"], split["image"]
+    if named.duplicated().any() or parts.duplicated().any() or set(named) != set(parts):
         raise UserError("data/split.parquet does not name the images of data/manifest.parquet; run: dvc repro split")
-    return manifest.merge(split[["image", "split"]], on="image", validate="one_to_one").dropna(subset="split")
+    images = manifest[["image", "digest", "label", "target", "group"]]  # a table may keep a column `split` of its own
+    return images.merge(split[["image", "split"]], on="image", validate="one_to_one").dropna(subset="split")
 
 
 def count_variants(targets: np.ndarray, variants: int, balance: bool) -> np.ndarray:

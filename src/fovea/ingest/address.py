@@ -1,4 +1,5 @@
-"""Addresses: the path of an image, table or folder in a set, `images/a.jpg`, or in an archive of it, `all.zip!a.jpg`.
+"""Addresses: the path of an image, table or folder in a set, `images/a.jpg`, or in an archive of it, `all.zip!a.jpg`;
+or the URL of an image or folder, `s3://bucket/a.jpg`.
 
 This is the only place that knows where an address lies on disk.
 """
@@ -12,10 +13,12 @@ from pathlib import Path
 from typing import NamedTuple
 
 from fovea.ingest.archives import unpack
+from fovea.urls import found, is_url, join_url
 
 ARCHIVE = re.compile(r"\.(?:zip|tar|tar\.gz|tgz)!", re.IGNORECASE)
 MEMBER = ".npz!"  # in the address of an array file's member
 LEADS_OUT = "leads out of the set's folder"
+NO_FILE = "no such file"
 # With `cache.type: symlink` DVC turns each file of a set into a link to its own store: those are part of the set.
 DVC_STORE = re.compile(r"/files/md5/[0-9a-f]{2}/[0-9a-f]{30}$")
 
@@ -37,6 +40,8 @@ def split_address(address: str) -> tuple[str, str]:
 
 def join(folder: str, name: str) -> str:
     """Address of `name` in `folder`, without `.` and `..` where possible; it never leads out of an archive."""
+    if is_url(folder):
+        return join_url(folder, name)
     archive, inner = split_address(folder)
     return archive + posixpath.normpath(posixpath.join(inner, name))
 
@@ -79,9 +84,14 @@ def archive_digests(root: Path, addresses: Iterable[str]) -> dict[str, str]:
     return {name: unpack(root / name).digest for name in sorted(names) if (root / name).is_file()}
 
 
+def exists(root: Path | str, address: str) -> bool:
+    """Whether there is something at `address`, a link to nothing included."""
+    return found(address) is not None if is_url(address) else os.path.lexists(locate(root, address))
+
+
 def is_member(root: Path | str, address: str) -> bool:
     """Whether the address names a member of an array file; the name of a file may look like one."""
-    return MEMBER in address and not locate(root, address).is_file()
+    return MEMBER in address and not is_url(address) and not locate(root, address).is_file()
 
 
 def path_fault(root: str, address: str, real: dict[str, str]) -> str | None:
@@ -89,6 +99,8 @@ def path_fault(root: str, address: str, real: dict[str, str]) -> str | None:
 
     `real` remembers the real paths of folders: with one for all addresses a file takes 11 us instead of 40.
     """
+    if is_url(address):
+        return None if found(address) else NO_FILE
     place = place_of(root, address)
     return place.missing.get(place.name) or fault_on_disk(place.folder, place.name, real)
 
@@ -103,7 +115,7 @@ def fault_on_disk(folder: str, name: str, real: dict[str, str]) -> str | None:
     try:
         mode = os.lstat(path).st_mode
     except OSError:
-        return "no such file"
+        return NO_FILE
     above = os.path.dirname(path)
     if above not in real:
         real[above] = os.path.realpath(above)

@@ -17,9 +17,11 @@ from PIL import Image, UnidentifiedImageError
 from fovea import dicom
 from fovea.decode import Header, decode, header_of, opened, read_exif, read_header, reduction, stored_as, upright
 from fovea.errors import UserError
+from fovea.ingest.address import NO_FILE
 from fovea.ingest.digest import array_digest, bytes_digest
 from fovea.ingest.entry import Facts
 from fovea.ingest.look import SIDE, look
+from fovea.urls import read_url
 
 MAKE, MODEL = 0x010F, 0x0110  # EXIF tags
 MOST_BYTES_A_PIXEL = 8        # of pixels that are not compressed: four channels of 16 bits
@@ -55,11 +57,23 @@ def check_file(path: Path, max_pixels: int, recall: Recall = forget) -> Facts | 
         found = os.stat(path)
         if not stat.S_ISREG(found.st_mode):
             return "not a file"
-        if found.st_size > MOST_BYTES_A_PIXEL * max_pixels + SPARE_BYTES:
-            return f"larger than ingest.max_pixels: a file of {found.st_size >> 20} MiB"
-        return check_bytes(path.read_bytes(), max_pixels, recall)
+        return too_heavy(found.st_size, max_pixels) or check_bytes(path.read_bytes(), max_pixels, recall)
     except OSError as error:
         return f"cannot be read: {error.strerror or error}"
+
+
+def check_url(url: str, max_pixels: int, recall: Recall = forget) -> Facts | str:
+    """The same of the image at a URL. Raises UserError if its store cannot be reached."""
+    try:
+        return check_bytes(read_url(url), max_pixels, recall)
+    except FileNotFoundError:
+        return NO_FILE
+
+
+def too_heavy(size: int, max_pixels: int) -> str | None:
+    """The reason for rejecting a file of more bytes than an image of `max_pixels` px could have."""
+    heavy = size > MOST_BYTES_A_PIXEL * max_pixels + SPARE_BYTES
+    return f"larger than ingest.max_pixels: a file of {size >> 20} MiB" if heavy else None
 
 
 def check_bytes(data: bytes, max_pixels: int, recall: Recall = forget) -> Facts | str:

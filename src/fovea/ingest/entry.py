@@ -28,8 +28,9 @@ class Entry(NamedTuple):
     """One image as a layout names it. `image` is its address relative to the set's folder, with `/`.
 
     `label`, `group` and `given` stand as written. A layout that can tell by itself that an entry is unusable gives the
-    `reason`; `examine` adds the `facts`. `rest` is the address with every character `blotted` that gives label or given
-    split; naming.py blots the group and makes each blot a `*`. It is "" where the address says nothing else (arrays).
+    `reason`; `examine` adds the `facts`. `kept` has other columns of its table by name. `rest` is the address with
+    every character `blotted` that gives label or given split; naming.py blots the group and makes each blot a `*`. It
+    is "" where the address says nothing else (arrays).
     """
 
     image: str
@@ -38,11 +39,12 @@ class Entry(NamedTuple):
     given: str | None = None
     reason: str | None = None
     facts: Facts | None = None
+    kept: tuple[tuple[str, str], ...] = ()
     rest: str = ""
 
     def agrees(self, other: "Entry") -> bool:
-        """Whether both say the same; `rest` apart, for two sources may read one label from different places."""
-        return self[:-1] == other[:-1]
+        """Whether both say the same; `kept` and `rest` apart: two sources may read one label from different places."""
+        return self[:-2] == other[:-2]
 
 
 def blotted(text: str, *spans: tuple[int, int]) -> str:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from fovea.ingest.address import inside, place_of, split_address
+from fovea.urls import is_url, names_in, walk_url
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".jpe", ".jfif", ".jif", ".png", ".tif", ".tiff", ".webp", ".bmp", ".gif", ".dcm",
                   ".dicom")  # fmt: skip
@@ -19,6 +20,9 @@ def walk(root: Path, folder: str) -> Iterator[str]:
 
     Links to folders are followed inside the set; one that leads out is not, its own address is yielded instead.
     """
+    if is_url(folder):
+        yield from (address for address in walk_url(folder) if is_image(address) or is_unsupported(address))
+        return
     place = place_of(root, folder)
     top = "" if place.name in ("", ".") else posixpath.normpath(place.name)
     for name in _walk(os.path.realpath(place.folder), top):
@@ -54,6 +58,18 @@ def _is_folder(item: "os.DirEntry[str]") -> bool:
         return False
 
 
+def _names_on_disk(root: Path, folder: str) -> list[str]:
+    place = place_of(root, folder)
+    real = os.path.realpath(place.folder)
+    try:
+        if not inside(real, place.name):
+            return []
+        with os.scandir(os.path.join(real, place.name)) as items:
+            return sorted(item.name for item in items if not item.name.startswith(".") and not _is_folder(item))
+    except (OSError, ValueError):  # ValueError: a name that no file can have
+        return []
+
+
 def is_image(name: str) -> bool:
     """Whether a file is an image by its extension."""
     return name.lower().endswith(IMAGE_SUFFIXES)
@@ -66,6 +82,8 @@ def is_unsupported(name: str) -> bool:
 
 def beginning(folder: str) -> str:
     """What the addresses of all images in `walk(folder)` begin with."""
+    if is_url(folder):
+        return folder.rstrip("/") + "/"
     archive, inner = split_address(folder)
     top = posixpath.normpath(inner)
     return archive if top == "." else f"{archive}{top}/"
@@ -77,15 +95,7 @@ def by_stem(root: Path, folder: str) -> dict[str, list[str]]:
     Of several files with one stem the images count, if there are any. A folder that is not there, or not in the set,
     has none.
     """
-    place = place_of(root, folder)
-    real = os.path.realpath(place.folder)
-    try:
-        if not inside(real, place.name):
-            return {}
-        with os.scandir(os.path.join(real, place.name)) as items:
-            names = sorted(item.name for item in items if not item.name.startswith(".") and not _is_folder(item))
-    except (OSError, ValueError):  # ValueError: a name that no file can have
-        return {}
+    names = names_in(folder) if is_url(folder) else _names_on_disk(root, folder)
     stems: dict[str, list[str]] = defaultdict(list)
     for name in names:
         stems[posixpath.splitext(name)[0]].append(name)

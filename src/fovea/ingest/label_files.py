@@ -7,19 +7,23 @@ from pathlib import Path
 
 from fovea.errors import UserError
 from fovea.ingest.address import base_name, join, locate, split_address
-from fovea.ingest.entry import Entry
+from fovea.ingest.entry import Entry, Facts
 from fovea.ingest.files import by_stem
 from fovea.ingest.records import Row
 from fovea.ingest.tables import each_row, read_rows, row_name
 from fovea.params.dataset import LabelFile, Lists, Table
 
+MANIFEST = {"image", *Facts._fields, "rest", "label", "target", "group", "given_split"}  # columns of its own
 MARKS = ("1", "1.0", "true")  # of a one-hot column, in upper or lower case
 SEVERAL = "several files have the name"
 Line = tuple[str, int]  # file and number, for reasons and errors
 
 
 def read_table(root: Path, source: Table, key: str) -> list[Entry]:
-    """Entries of the rows of a table, in their order. Raises UserError for a missing column and an incomplete row."""
+    """Entries of the rows of a table, in their order.
+
+    Raises UserError for a missing column, for one to keep that the manifest has itself, and for an incomplete row.
+    """
     path, shown = locate(root, source.file), root / source.file
     rows: Iterator[Row] = (row for row in each_row(path, f"{key}.file", shown) if row[1])
     first = next(rows)  # there is one, or each_row has raised
@@ -34,7 +38,11 @@ def read_table(root: Path, source: Table, key: str) -> list[Entry]:
     labels = {column("label_column", label): str(label) for label in written}
     group = None if source.group_column is None else column("group_column", source.group_column)
     split = None if source.split_column is None else column("split_column", source.split_column)
-    needed = max(name, *labels, group or 0, split or 0)
+    if taken := sorted(MANIFEST.intersection(source.keep)):
+        raise UserError(f"{key}.keep: the manifest has a column {taken[0]} of its own; leave it out, or rename that of "
+                        f"{shown}")
+    kept = [(wanted, column("keep", wanted)) for wanted in source.keep]
+    needed = max(name, *labels, group or 0, split or 0, *(place for _, place in kept))
     files = _Files(root, source)
     entries: list[Entry] = []
     for number, cells in rows:
@@ -45,8 +53,9 @@ def read_table(root: Path, source: Table, key: str) -> list[Entry]:
         label, reason = _one_hot(cells, labels, line) if len(labels) > 1 else _plain(cells[min(labels)], line)
         given = source.split if split is None else cells[split]
         of_group = None if group is None else cells[group] or None
+        beside = tuple((wanted, cells[place]) for wanted, place in kept)
         for image, fault in _named(files, line, cells[name]):
-            entries.append(Entry(image, label, of_group, given or None, fault or reason, rest=image))
+            entries.append(Entry(image, label, of_group, given or None, fault or reason, None, beside, image))
     return entries
 
 

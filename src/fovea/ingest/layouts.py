@@ -1,19 +1,19 @@
 """Label layouts: each reader turns one of `dataset.sources` into entries. docs/layouts.md shows them."""
 
-import os
 import posixpath
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 from fovea.errors import UserError
-from fovea.ingest.address import base_name, locate, place_of, split_address
+from fovea.ingest.address import base_name, exists, locate, place_of, split_address
 from fovea.ingest.archives import DUPLICATE, unpack
 from fovea.ingest.arrays import read_arrays
 from fovea.ingest.entry import Entry, blotted
 from fovea.ingest.files import beginning, is_image, is_unsupported, walk
 from fovea.ingest.label_files import read_lists, read_table
 from fovea.params.dataset import AnySource, Arrays, DatasetParams, Folders, LabelFile, Lists, Pattern, Table
+from fovea.urls import is_url, list_files
 
 # Level of the folders below `images` that name the class and the given split
 LEVELS: dict[bool | str, tuple[int, int | None]] = {False: (0, None), True: (1, 0), "below": (0, 1)}
@@ -25,6 +25,7 @@ def read_sources(root: Path, dataset: DatasetParams) -> list[Entry]:
 
     Raises UserError if a folder or file of a source is missing, or if a label file names no existing image.
     """
+    list_files(sorted({folder for source in dataset.sources for folder in _folders(source) if is_url(folder)}))
     entries: list[Entry] = []
     for number, source in enumerate(dataset.sources):
         entries += _read(root, source, f"dataset.sources.{number}", dataset.splits)
@@ -97,6 +98,10 @@ def _read_pattern(root: Path, source: Pattern) -> Iterator[Entry]:
 
 
 def _require_folder(root: Path, folder: str, key: str) -> None:
+    if is_url(folder):
+        if next(walk(root, folder), None) is None:
+            raise UserError(f"{key}: no image lies below {folder}; correct it")
+        return
     if locate(root, folder).is_dir():
         return
     archive = split_address(folder)[0]
@@ -113,7 +118,7 @@ def _require_folder(root: Path, folder: str, key: str) -> None:
 
 
 def _require_images(root: Path, source: Table | Lists, entries: list[Entry], key: str) -> None:
-    if any(os.path.lexists(locate(root, entry.image)) for entry in entries if "\0" not in entry.image):
+    if any(exists(root, entry.image) for entry in entries if "\0" not in entry.image):
         return
     file = source.file if isinstance(source, Table) else source.names
     first = entries[0].image if entries else "nothing"

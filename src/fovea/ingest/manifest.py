@@ -25,13 +25,15 @@ SHOWN = 3  # rejected files that a message names
 
 
 def build_manifest(
-    root: Path, dataset: DatasetParams, max_pixels: int, workers: int, store: Path
+    root: Path, dataset: DatasetParams, max_pixels: int, workers: int, store: Path, engine: str = "local"
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Look at every image of the set in `root` with `workers` threads (0: one per core), and remember it in `store`.
+    """Look at every image of the set in `root` with `workers` threads (0: one per core), or over a Ray cluster with the
+    engine `ray`, and remember it in `store`.
 
-    Returns the manifest (image, the fields of `Facts`, rest, label, target, group, given_split; attrs name,
-    classes, positive, digest) and the rejected files (image, reason, label), both sorted by image. Neither depends on
-    the order of the files or on `workers`. Raises UserError if the set cannot be used as a whole.
+    Returns the manifest (image, the fields of `Facts`, rest, label, target, group, given_split and the columns that
+    tables keep; attrs name, classes, positive, digest) and the rejected files (image, reason, label), both sorted by
+    image. Neither depends on the order of the files, on `workers` or on `engine`. Raises UserError if the set cannot be
+    used as a whole.
     """
     if not root.is_dir():
         raise UserError(f"dataset.name: the folder {root} does not exist; put or link the image set there, or fetch it "
@@ -39,7 +41,7 @@ def build_manifest(
     entries = in_our_terms(read_sources(root, dataset), dataset)
     if not entries:
         raise UserError(f"dataset.sources: no images ({', '.join(IMAGE_SUFFIXES)}) in {root}; correct `images`")
-    entries = list(examine(root, entries, max_pixels, workers, store))
+    entries = list(examine(root, entries, max_pixels, workers, store, engine))
     entries.sort(key=lambda entry: (entry.image, entry.reason or ""))
     accepted = [entry for entry in entries if entry.reason is None]
     rejected = _rejected_table([entry for entry in entries if entry.reason is not None])
@@ -108,6 +110,8 @@ def _manifest_table(accepted: list[Entry], classes: list[str], dataset: DatasetP
     columns["target"] = pd.Series([targets[str(entry.label)] for entry in accepted], dtype="int16")
     columns["group"] = pd.Series([entry.group for entry in accepted], dtype="str")
     columns["given_split"] = pd.Series([entry.given for entry in accepted], dtype="str")
+    for name in dict.fromkeys(name for entry in accepted for name, _ in entry.kept):
+        columns[name] = pd.Series([dict(entry.kept).get(name) or None for entry in accepted], dtype="str")
     manifest = pd.DataFrame(columns)
     manifest.attrs = {"name": dataset.name, "classes": classes, "positive": dataset.positive,
                       "digest": _set_digest(accepted)}
@@ -118,7 +122,8 @@ def _set_digest(accepted: list[Entry]) -> str:
     digest = blake2b(digest_size=20)
     for entry in accepted:
         assert entry.facts is not None
-        digest.update(repr((entry.image, entry.facts.digest, entry.label, entry.group, entry.given)).encode())
+        said = (entry.image, entry.facts.digest, entry.label, entry.group, entry.given)
+        digest.update(repr((*said, entry.kept) if entry.kept else said).encode())
     return digest.hexdigest()
 
 

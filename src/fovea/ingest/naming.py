@@ -51,7 +51,7 @@ def _named(entry: Entry, dataset: DatasetParams) -> Entry:
         group, span = _group(entry.image, dataset.group)
         rest = blotted(rest, span) if rest else ""
     rest = re.sub("\0+", "*", rest) if "\0" in rest else rest  # the question costs a tenth
-    return Entry(entry.image, label, group, _given(entry.given, dataset.splits), reason, entry.facts, rest)
+    return Entry(entry.image, label, group, _given(entry.given, dataset.splits), reason, entry.facts, entry.kept, rest)
 
 
 def _group(image: str, pattern: str) -> tuple[str | None, tuple[int, int]]:

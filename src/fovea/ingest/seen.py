@@ -16,6 +16,7 @@ from fovea import decode, dicom
 from fovea.ingest import check, digest, look
 from fovea.ingest.entry import Facts
 from fovea.store import code_of, open_database
+from fovea.urls import found, number
 
 CODE = code_of(check, look, decode, dicom, digest)  # of what fills Facts
 SETTLED = 2  # s; a file changed later than this before we looked may change again within the clock's step
@@ -36,6 +37,15 @@ def stamp(path: Path | str) -> Stamp:
     """Raises OSError if the file is not there."""
     found = os.stat(path)
     return Stamp(found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns)
+
+
+def stamp_of_url(url: str) -> Stamp | None:
+    """Of a file that was listed: its URL and ETag in the place of device and inode. None where the store gives no ETag,
+    so that the file is read each time."""
+    there = found(url)
+    if there is None or there.tag is None:
+        return None
+    return Stamp(-number(url), number(there.tag), there.size, there.modified, there.modified)
 
 
 class Seen:

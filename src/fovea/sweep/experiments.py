@@ -16,11 +16,13 @@ from dvc.repo import Repo
 from dvc.utils.hydra import apply_overrides
 
 from fovea.errors import UserError, one_line
-from fovea.params.section import load
+from fovea.params.section import load, read_sections
 from fovea.params.split import SplitParams
-from fovea.recipes import differences
+from fovea.recipes import Choice, choose, differences, read_recipe, resolve, write_recipe
+from fovea.revisions import experiments as held
 from fovea.revisions import read_tracked
 from fovea.store import locked, store_folder
+from fovea.sweep.settings import settings_between
 from fovea.tracking.provenance import flatten_params, git, git_facts
 
 OWN = ("train.seed", "split.folds", "split.fold")  # what a sweep sets itself
@@ -46,6 +48,28 @@ def plan(name: str, seeds: int, folds: int, settings: list[str]) -> list[Experim
     if taken := [key for key in OWN if any(setting.split("=")[0].lstrip("+~") == key for setting in settings)]:
         raise UserError(f"-S {taken[0]}: is set by the sweep itself; use --seeds and --folds")
     return [_experiment(name, seed, folds, fold, settings) for seed in range(seeds) for fold in range(max(folds, 1))]
+
+
+def plan_recipe(path: Path, quick: bool, settings: list[str]) -> list[Experiment]:
+    """An experiment <recipe>-<variant> for each variant of the recipe at `path`. Raises UserError if that cannot be."""
+    name, found = path.stem, read_recipe(path.stem, path.parent)
+    choices = [choose(found, name, variant, quick) for variant in found.get("variants", {None: {}})]
+    return [_of_choice(found, choice, settings) for choice in choices]
+
+
+def _of_choice(recipe: Any, choice: Choice, settings: list[str]) -> Experiment:
+    name = "-".join(part for part in (choice.name, choice.variant, "quick" if choice.quick else None) if part)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(shutil.copy("params.yaml", folder))
+        write_recipe(path, resolve(recipe, choice))
+        wanted = yaml.safe_load(path.read_text(encoding="utf-8"))
+    own = list(settings_between(read_sections(), wanted))
+    params = _params_with(own)
+    if wrong := differences(flatten_params(wanted), flatten_params(params)):  # DVC writes 1e-05 as text
+        raise UserError(f"recipe {choice.name}: DVC cannot set {wrong[0]}; `fovea recipe {choice.name}`, git commit, "
+                        "and run again")
+    params = _params_with([*own, *settings]) if settings else params
+    return Experiment(name, params["train"]["seed"], params["split"]["fold"], [*own, *settings], params)
 
 
 def _experiment(name: str, seed: int, folds: int, fold: int, settings: list[str]) -> Experiment:
@@ -84,9 +108,7 @@ def finished(root: Path, start: str, experiments: list[Experiment]) -> dict[str,
 
     Raises UserError where a name belongs to an experiment with other settings.
     """
-    refs = f"refs/exps/{start[:2]}/{start[2:]}/"
-    listed = git(root, "for-each-ref", "--format=%(objectname) %(refname)", refs) or ""
-    commits = {ref.removeprefix(refs): commit for commit, ref in (line.split(" ", 1) for line in listed.splitlines())}
+    commits = {each.name: each.commit for each in held(root) if each.baseline == start}
     found = {each.name: commits[each.name] for each in experiments if each.name in commits}
     for each in experiments:
         if each.name in found:
@@ -97,8 +119,8 @@ def finished(root: Path, start: str, experiments: list[Experiment]) -> dict[str,
 def _require_same(experiment: Experiment, text: str) -> None:
     if changes := differences(flatten_params(yaml.safe_load(text)), flatten_params(experiment.params)):
         shown = "; ".join(changes[:3])
-        raise UserError(f"{experiment.name} is there with other settings ({shown}); choose another name for the "
-                        f"sweep, or `dvc exp remove {experiment.name}`")
+        raise UserError(f"{experiment.name} is there with other settings ({shown}); choose another name for the sweep "
+                        f"(for a recipe, that of a copy of its file), or `dvc exp remove {experiment.name}`")
 
 
 def run_missing(root: Path, start: str, experiments: list[Experiment]) -> dict[str, str]:

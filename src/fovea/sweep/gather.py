@@ -14,7 +14,8 @@ from fovea.evaluation.curves import roc_points
 from fovea.evaluation.metrics import confusion_matrix, score
 from fovea.evaluation.table import read_predictions, write_predictions
 from fovea.files import replacing, write_json
-from fovea.report.figures import confusion_panel, curves_height, draw, roc_panel, save_png
+from fovea.report.figures import draw, save_png
+from fovea.report.panels import confusion_panel, curves_height, roc_panel
 from fovea.revisions import read_at, read_tracked
 from fovea.sweep.experiments import Experiment
 from fovea.tables import write_table
@@ -32,6 +33,7 @@ class Run:
     run_id: str | None
     metrics: dict[str, Any]
     predictions: pd.DataFrame
+    training: str | None = None  # its token, by which MLflow has the run that `fovea sync` made
 
 
 def read_run(root: Path, experiment: Experiment, commit: str) -> Run:
@@ -43,7 +45,7 @@ def read_run(root: Path, experiment: Experiment, commit: str) -> Run:
     except LookupError as error:
         raise UserError(f"{experiment.name}: its results are gone ({error}); `dvc pull`, or `dvc exp remove "
                         f"{experiment.name}` and run again") from None
-    return Run(experiment, commit, mlflow["run_id"], metrics, predictions)
+    return Run(experiment, commit, mlflow["run_id"], metrics, predictions, mlflow.get("training"))
 
 
 def _tracked_text(root: Path, commit: str, path: str) -> str:
