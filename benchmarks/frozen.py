@@ -6,8 +6,16 @@ ResNet-18 at 112 px, drawn fundus images, 320 of training and 80 of validation, 
 forward pass of the whole model for each step and for validation, the backbone in eval mode and without gradients, and
 the same steps of the head. The frozen times are those of the real loop: reading and hashing the pixels, computing and
 writing the features, 50 epochs with their metrics; "another head" has a hidden layer and another learning rate, and
-finds the features in the store. All 50 naive epochs are run. Printed: nothing yet; the integrator runs it on an idle
-machine.
+finds the features in the store. All 50 naive epochs are run.
+
+Printed on a virtual machine with 2 cores of an AMD EPYC, on which nothing else ran:
+
+  50 epochs, 2 threads, torch 2.15.0+cu132; median (range) of 5
+  features once     4.92 s (4.53 to 5.01)
+  another head      0.83 s (0.71 to 0.92)
+  naive           185.86 s, run once
+  naive / features once: 38 (at least 20 wanted)
+  training loss 1.6281 to 1.4930, largest difference of a loss 0.0e+00 (at most 1e-4 wanted)
 """
 
 import os
@@ -51,7 +59,7 @@ def write_cache(folder: Path) -> Cache:
     index = pd.DataFrame({"shard": 0, "row": numbers, "variant": 0, "target": np.array(list(eyes.values()), np.int16)})
     index["digest"] = [f"{number:040x}" for number in numbers]
     index["split"] = np.where(numbers % 5, "train", "val")
-    index.attrs = {"size": SIZE, "shards": ["0.npy"]}
+    index.attrs = {"size": SIZE, "shards": ["0.npy"], "classes": [str(grade) for grade in range(5)]}
     index.to_parquet(folder / "index.parquet")
     return Cache(folder)
 

@@ -109,10 +109,11 @@ def child(folder: Path, store: Path) -> None:
                       "listing": listing, "peak": peak()}))
 
 
-def peak() -> float:
-    """Most MiB that this process held, on Linux; `getrusage` would count those of the process that started it."""
-    found = re.search(r"VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text())
-    return int(found[1]) / 1024 if found else float("nan")
+def peak(process: int | str = "self") -> float:
+    """Most MiB that a process held, on Linux; `getrusage` would count those of the process that started it. 0 once it
+    has ended."""
+    found = re.search(r"VmHWM:\s+(\d+) kB", Path(f"/proc/{process}/status").read_text())
+    return int(found[1]) / 1024 if found else 0.0
 
 
 def line(name: str, figures: dict[str, float], cold: float) -> None:

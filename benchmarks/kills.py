@@ -7,7 +7,15 @@ it is killed as well, or runs to its end. A trial is what lies between two ends.
 and the steps are byte for byte those of a training that nobody killed, and MLflow has one run, finished, with the same
 points, none of them twice. Ends with exit code 1 if a trial fails.
 
-Printed last: not yet.
+Printed on a virtual machine with 2 cores, one of them for the trainings, other work on the other; torch 2.15.0+cu132:
+
+  n = 300 images of 64 px, ShuffleNet 0.5, 3 frozen and 6 full epochs, a checkpoint every 1 s; unbroken 34 s
+  21 kills in 21 trainings, 1.0 each: 21 of 21 trainings ended as the unbroken one
+    8 in the full phase
+    8 before its first epoch
+    4 after its end
+    1 in the frozen phase
+  895 s in all
 """
 
 import random

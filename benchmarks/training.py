@@ -10,8 +10,8 @@ bfloat16 autocast on a GPU; all channels_last). Fovea's epoch is all of `Trainer
 writes them, "resized" the same with a shorter side of 8/7 of the input, as files that the page cache holds. What is not
 installed is left out. JPEGs come from FOVEA_REAL_DATA if that is set, else from the demo's generator.
 
-Printed with --models resnet18 --sizes 224 --rounds 3 on a virtual machine with 2 cores of an AMD EPYC, on which nothing
-else ran; 64 px, ResNet-50 and a GPU were not run yet.
+Printed on a virtual machine with 2 cores of an AMD EPYC, on which nothing else ran; a GPU was not there.
+With --models resnet18 --sizes 224 --rounds 3:
 
   cpu (2 threads), 2 cores, torch 2.15.0+cu132, torchvision 0.29.2+cu132; batches of 64, epochs of 8 steps; median of
   n = 3 interleaved rounds (range)
@@ -25,7 +25,35 @@ else ran; 64 px, ResNet-50 and a GPU were not run yet.
     timm, originals                7.7 images/s   1.081 (0.993 to 1.097) of the bare step
     fastai, originals              6.6 images/s   0.875 (0.854 to 0.882) of the bare step
     target: at least 0.97 of the bare step: met
-At this size the arithmetic is all there is: what is above 1 is the machine's noise between turns.
+
+With --models resnet18 --sizes 64 --rounds 3:
+
+  resnet18, 64 px
+    bare step                     73.0 images/s   1.000 (1.000 to 1.000) of the bare step
+    fovea                         73.4 images/s   0.981 (0.817 to 1.006) of the bare step
+    torchvision, resized          66.6 images/s   0.872 (0.804 to 0.971) of the bare step
+    timm, resized                 65.9 images/s   0.910 (0.795 to 1.017) of the bare step
+    fastai, resized               51.1 images/s   0.737 (0.614 to 0.871) of the bare step
+    torchvision, originals        69.7 images/s   1.046 (0.818 to 1.187) of the bare step
+    timm, originals               73.7 images/s   0.931 (0.889 to 1.255) of the bare step
+    fastai, originals             51.3 images/s   0.642 (0.632 to 0.873) of the bare step
+
+With --models resnet50 --sizes 224 --batch 16 --steps 4 --rounds 3:
+
+  resnet50, 224 px
+    bare step                      3.4 images/s   1.000 (1.000 to 1.000) of the bare step
+    fovea                          3.6 images/s   1.052 (0.987 to 1.104) of the bare step
+    torchvision, resized           3.7 images/s   1.068 (0.932 to 1.118) of the bare step
+    timm, resized                  4.0 images/s   1.147 (1.014 to 1.226) of the bare step
+    fastai, resized                2.4 images/s   0.693 (0.638 to 0.708) of the bare step
+    torchvision, originals         3.4 images/s   0.999 (0.979 to 1.017) of the bare step
+    timm, originals                3.7 images/s   1.075 (1.072 to 1.162) of the bare step
+    fastai, originals              2.3 images/s   0.668 (0.655 to 0.720) of the bare step
+    target: at least 0.97 of the bare step: met
+
+torchvision and timm run the same model through the same loop as the bare step and read JPEGs besides, so where they
+come out above 1 it is the machine that was faster in their turn: what differs by less than a tenth is not told apart
+here.
 """
 
 import argparse
@@ -123,9 +151,16 @@ def contestants(folder: Path, name: str, size: int, batch: int, steps: int, devi
 
 
 def measure(found: dict[str, Epoch], images: int, rounds: int) -> dict[str, np.ndarray]:
-    """Images per second (rounds,) of each; a first round, in which workers start, is left out."""
-    seconds = np.array([[epoch() for epoch in found.values()] for _ in range(1 + rounds)])
-    return dict(zip(found, (images / seconds[1:]).T, strict=True))
+    """Images per second (rounds,) of each; a first round, in which workers start, is left out.
+
+    Each round begins with another contestant: whatever speeds up or slows down the machine falls on all places alike.
+    """
+    names = list(found)
+    seconds = [
+        {name: found[name]() for name in names[turn % len(names):] + names[:turn % len(names)]}
+        for turn in range(1 + rounds)
+    ]
+    return {name: np.array([images / round_[name] for round_ in seconds[1:]]) for name in names}
 
 
 def show(speeds: dict[str, np.ndarray]) -> float:

@@ -26,7 +26,8 @@ split = pd.read_parquet("data/split.parquet")
 
 with replacing("data/cache") as folder:
     raw = Path("data/raw") / manifest.attrs["name"]
-    summary, rendered = build_cache(folder, raw, manifest, split, params, machine.workers, store_folder("rows"))
+    summary, rendered = build_cache(folder, raw, manifest, split, params, machine.workers, store_folder("rows"),
+                                    machine.engine, machine.shards)
 write_json("reports/augment.json", summary)
 print(f"augment: {summary['rows']} rows of {params.image_size} px from {summary['images']} images, {rendered} rendered")
 if summary["uncropped"]:

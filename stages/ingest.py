@@ -24,7 +24,7 @@ limits = load("ingest", IngestParams)
 machine = load("machine", MachineParams)
 
 folder, store = Path("data/raw") / dataset.name, store_folder("ingest")
-manifest, rejected = build_manifest(folder, dataset, limits.max_pixels, machine.workers, store)
+manifest, rejected = build_manifest(folder, dataset, limits.max_pixels, machine.workers, store, machine.engine)
 write_table("reports/rejected.csv", rejected)  # before the check: who has to correct the files needs the list
 check_rejected(manifest, rejected, limits.max_rejected)
 

@@ -10,9 +10,9 @@ import math
 import os
 import platform
 import sys
-from contextlib import nullcontext
+from collections import Counter
+from contextlib import closing, nullcontext
 from dataclasses import asdict
-from functools import partial
 from hashlib import md5
 from importlib.metadata import version
 from pathlib import Path
@@ -26,14 +26,18 @@ from fovea.files import replacing, write_json
 from fovea.params.machine import MachineParams
 from fovea.params.section import load, read_sections
 from fovea.params.train import TrainParams
-from fovea.progress import track
+from fovea.progress import TrainingLine
 from fovea.store import library_version
-from fovea.tracking import runs
+from fovea.tracking.provenance import scrub, scrub_values
+from fovea.tracking.recorded import OF_TRAINING, of_epoch
+from fovea.tracking.runs import start_training
+from fovea.tracking.training_run import TrainingRun
 from fovea.training.checkpoint import code_of_training, open_checkpoint
 from fovea.training.device import choose_device, describe
 from fovea.training.distributed import join, launch, leave
 from fovea.training.loop import HISTORY, Stopped, Trainer
 from fovea.training.model import save_model
+from fovea.training.phases import Track
 from fovea.training.prepare import prepare
 
 report_user_errors()
@@ -63,29 +67,29 @@ origin = {
 
 def log(row: dict[str, Any], steps: list[dict[str, Any]], data_wait: float) -> None:
     """Log one epoch; what the run has already is left out."""
-    figures = {name: value for name, value in row.items() if isinstance(value, float)} | {"data_wait": data_wait}
-    run.log({name: value for name, value in figures.items() if math.isfinite(value)}, row["epoch"])
-    for step in steps:
-        run.log({"train/loss": step["loss"], "train/lr": step["lr"]}, step["samples"])
+    for values, place in of_epoch(row, steps, data_wait):
+        run.log(values, place)
 
 
 def on_epoch(row: dict[str, Any], steps: list[dict[str, Any]], data_wait: float) -> None:
-    """Say and log one epoch."""
+    """Log one epoch, and say it unless a terminal shows the training in one line."""
     shown = {name: value for name, value in row.items() if isinstance(value, float) and name != "lr"}
     figures = ", ".join(f"{name} {value:.3f}" for name, value in {**shown, "data_wait": data_wait}.items())
-    print(f"train: {row['phase']} epoch {row['epoch']}: {figures}", flush=True)
+    if not sys.stdout.isatty():
+        print(f"train: {row['phase']} epoch {row['epoch']}: {figures}; {line.speed()}", flush=True)
     log(row, steps, data_wait)
 
 
 with (open_checkpoint(origin, machine.checkpoint) if world.rank == 0 else nullcontext()) as checkpoint:
     saved = world.broadcast(checkpoint.read() if checkpoint else None)
-    run = runs.TrainingRun()  # the first process alone writes and logs
+    run = TrainingRun()  # the first process alone writes and logs
     if checkpoint:
-        run = runs.start_training(
+        run = start_training(
             read_sections(),
             data=f"data/raw/{cache.attrs['name']}",
             digest=cache.attrs["digest"],
             device=describe(device),
+            counts=Counter(cache.index.loc[cache.index["variant"] == 0, "split"]),
             tags={"fovea.recipe": params.recipe or "none", "fovea.quick": str(params.quick).lower()},
             token=checkpoint.token(),
             resume=checkpoint.run_id(),
@@ -94,9 +98,11 @@ with (open_checkpoint(origin, machine.checkpoint) if world.rank == 0 else nullco
 
     with run, Stopping() as stopping:
         told = on_epoch if checkpoint else lambda *epoch: None
-        shown = partial(track, unit="batches") if checkpoint else lambda items, *_: iter(items)
+        epochs = {"frozen": params.frozen.epochs, "full": params.full.epochs}
+        line = TrainingLine(lambda: trainer.at, epochs, len(parts.train))
+        shown: Track = line if checkpoint else lambda items, *_: iter(items)
         asked = stopping.asked if checkpoint else lambda: False
-        trainer = Trainer(parts, params, shown, told, checkpoint, asked, world, machine.compile)
+        trainer: Trainer = Trainer(parts, params, shown, told, checkpoint, asked, world, machine.compile)
         if saved:
             trainer.restore(saved)
         if saved and checkpoint:
@@ -104,7 +110,8 @@ with (open_checkpoint(origin, machine.checkpoint) if world.rank == 0 else nullco
                 log(*epoch)
             print(f"train: goes on after step {trainer.at.step} (epoch {trainer.at.epoch()})", flush=True)
         try:
-            trainer.run()
+            with closing(line):
+                trainer.run()
         except Stopped:
             print(f"train: stopped after step {trainer.at.step}; run again to go on from there", flush=True)
             stopping.leave()
@@ -126,7 +133,7 @@ with (open_checkpoint(origin, machine.checkpoint) if world.rank == 0 else nullco
             "models/model.json",
             {
                 **needed,
-                "weights": params.weights,
+                "weights": scrub(params.weights),
                 "taken": taken and asdict(taken),
                 "data": {"name": cache.attrs["name"], "digest": cache.attrs["digest"], "train_rows": len(parts.train)},
                 "best": {key: value if not isinstance(value, float) or math.isfinite(value) else None
@@ -142,7 +149,7 @@ with (open_checkpoint(origin, machine.checkpoint) if world.rank == 0 else nullco
                     "python": platform.python_version(),
                     **libraries,
                 },
-                "machine": machine.model_dump(),
+                "machine": scrub_values(read_sections()["machine"]),
                 "checkpoint": checkpoint.folder.name,
             },
         )
@@ -150,8 +157,8 @@ with (open_checkpoint(origin, machine.checkpoint) if world.rank == 0 else nullco
             pd.DataFrame(trainer.at.history, columns=HISTORY).to_csv(path, index=False)
         with replacing("reports/steps.csv") as path:
             pd.DataFrame(trainer.at.steps).to_csv(path, index=False)
-        tables = ["reports/history.csv", "reports/steps.csv"]
-        run.log_artifacts({"model": ["models/model.pt", "models/model.json"], "": tables})
-        write_json("mlflow_run.json", {"run_id": run.id or checkpoint.run_id()})
+        run.log_artifacts(OF_TRAINING)
+        # `fovea sync` finds the training by its token where the store did not answer, or is another one
+        write_json("mlflow_run.json", {"run_id": run.id or checkpoint.run_id(), "training": checkpoint.token()})
 
-print(f"train: kept epoch {trainer.at.best['epoch']} of {len(trainer.at.history)}")
+print(f"train: kept epoch {trainer.at.best['epoch']} of {len(trainer.at.history)} in {trainer.at.clock:.0f} s")

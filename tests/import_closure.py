@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
-DATA = (".html", ".css")  # read by the modules beside them
+DATA = "templates"  # a folder that the modules beside it read
 # They change what is shown, recorded or refused, never a result
 EXEMPT = ("src/fovea/progress.py", "src/fovea/tracking/", "src/fovea/params/every.py")
 
@@ -20,7 +20,8 @@ def import_closure(script: Path) -> set[str]:
             if path not in found and not path.startswith(EXEMPT):
                 found.add(path)
                 open_files.append(module)
-                found |= {data.relative_to(ROOT).as_posix() for data in module.parent.iterdir() if data.suffix in DATA}
+                if (data := module.parent / DATA).is_dir():
+                    found.add(data.relative_to(ROOT).as_posix())
     return found
 
 

@@ -20,6 +20,16 @@ def write_fundus_lesions(folder: Path, per_class: int = 12) -> None:
             _save(folder / name / f"{name}_{number:03d}.jpg", _picture(draws, target))
 
 
+def write_eyes(folder: Path, patients: range) -> None:
+    """One folder per class with both eyes of so many patients each, counted from 100, 200 and 300. Each picture depends
+    on its name alone."""
+    for target, name in enumerate(("exudates", "haemorrhages", "normal")):
+        for number in patients:
+            for eye in ("left", "right"):
+                path = folder / f"{name}/{100 * (target + 1) + number}_{eye}.jpg"
+                _save(path, _picture(np.random.default_rng(list(path.name.encode())), target))
+
+
 def write_retinopathy(folder: Path, per_class: int = 12, test_per_class: int = 4) -> None:
     """Five grades, both eyes of each patient; the test part is given. Names and labels in header-less lists."""
     draws = np.random.default_rng(2)

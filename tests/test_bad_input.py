@@ -69,6 +69,8 @@ WRONG: list[tuple[str, str, dict[str, Any], tuple[str, ...]]] = [
     ("option of another loss", "train", {"train.loss.gamma": 2.0}, ("train.loss", "gamma", "cross_entropy")),
     ("nothing to train", "train", {"train.full.epochs": 0}, ("train", "frozen.epochs and full.epochs are both 0")),
     ("ignored option", "train", {"train.head.dropout": 0.5}, ("head.dropout", "head.hidden")),
+    ("sensitivity in percent", "ingest", {"evaluate.operating_points.sensitivity": [90]},
+     ("evaluate.operating_points.sensitivity.0", "less than 1", "90")),
     ("unknown network", "train", {"train.model": "resnet19"}, ("train.model", "resnet19")),
     ("wrong key of a schedule", "train", {"train.full.schedule": {"name": "constant", "rise": 1}},
      ("train.full.schedule.rise: unknown key",)),

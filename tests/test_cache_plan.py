@@ -56,6 +56,13 @@ def test_only_train_images_have_variants() -> None:
     assert set(index.loc[index["variant"] > 0, "split"]) == {"train"}
 
 
+def test_columns_that_a_table_keeps_change_no_row_whatever_their_names() -> None:
+    manifest, split = tables(["a", "b", "c"], ["1", "2", "3"], [0, 0, 1], ["train", "val", "test"])
+    kept = dict.fromkeys(["split", "variant", "shard", "row"], "of the table")
+    pd.testing.assert_frame_equal(plan_rows(manifest.assign(**kept), split, 1, False, 16),
+                                  plan_rows(manifest, split, 1, False, 16))
+
+
 def test_rows_lie_in_the_shards_by_name_and_variant() -> None:
     manifest, split = tables(["b", "c", "a"], ["1" * 40, "2" * 40, "3" * 40], [0, 0, 1], ["train"] * 3)
     index = plan_rows(manifest, split, 1, False, 16).sort_values(["shard", "row"])

@@ -190,7 +190,7 @@ def test_what_the_model_gets_is_drawn_without_torch() -> None:
     code = """
 import sys
 import numpy as np
-import fovea.report.html
+import fovea.report.page
 from fovea.contact_sheet import see
 from fovea.params.section import load
 from fovea.params.train import TrainParams

@@ -149,7 +149,7 @@ def test_other_code_renders_what_it_makes(
 @pytest.mark.parametrize(("module", "code"), [("picture", keys.SQUARE_CODE), ("render", keys.VARIANT_CODE)])
 def test_code_that_makes_pixels_is_in_the_keys(module: str, code: dict[str, str]) -> None:
     maker = f"src/fovea/cache/{module}.py"
-    reading = tuple(f"src/fovea/{name}" for name in ("errors", "files", "ingest/", "params/", "raw", "store"))
+    reading = tuple(f"src/fovea/{name}" for name in ("errors", "files", "ingest/", "params/", "raw", "store", "urls"))
     assert {path for path in import_closure(ROOT / maker) if not path.startswith(reading)} | {maker} == set(code)
 
 

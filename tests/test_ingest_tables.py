@@ -16,7 +16,7 @@ from fovea.errors import UserError
 from fovea.ingest import label_files, records, tables
 from fovea.ingest.files import by_stem
 from fovea.ingest.tables import each_row, read_rows
-from fovea.params.dataset import DatasetParams
+from fovea.params.dataset import DatasetParams, Table
 from tests.ingest_sets import FOLDERS, LISTS, SET, TABLE, encoded, ingest, labels_of, reasons_of, write_images
 
 LAW = settings(max_examples=60, deadline=None)
@@ -342,3 +342,32 @@ def test_json_columns_that_are_named_twice_are_an_error(tmp_path: Path) -> None:
     (tmp_path / "t.json").write_text('{"image": ["a", "b"], "x": [1], "x": [1, 2]}')
     with pytest.raises(UserError, match="names a column twice"):
         read_rows(tmp_path / "t.json", "key")
+
+
+def test_columns_that_are_kept_stand_in_the_manifest_as_they_are_written(tmp_path: Path) -> None:
+    write_table(tmp_path, "labels.csv", "image,sex,level,site\na.jpg,f,0,\nb.jpg,m,1, back \n")
+    manifest, _ = ingest(tmp_path, {**TABLE, "keep": ["site", "sex"]})
+    assert list(manifest)[-2:] == ["site", "sex"]
+    assert manifest["sex"].tolist() == ["f", "m"]
+    assert manifest["site"].isna().tolist() == [True, False] and manifest["site"].iloc[1] == "back"
+    plain, _ = ingest(tmp_path, TABLE)
+    assert "sex" not in plain and plain.attrs["digest"] != manifest.attrs["digest"]
+
+
+def test_a_column_to_keep_that_is_not_there_is_one_line(tmp_path: Path) -> None:
+    write_table(tmp_path, "labels.csv", CSV)
+    with pytest.raises(UserError, match=r"keep: .*labels.csv has no column 'sex'; its columns are image, level"):
+        ingest(tmp_path, {**TABLE, "keep": ["sex"]})
+
+
+def test_no_column_of_the_manifest_is_overwritten_by_one_that_is_kept(tmp_path: Path) -> None:
+    write_table(tmp_path, "labels.csv", CSV)
+    for name in ingest(tmp_path, TABLE)[0]:
+        with pytest.raises(UserError, match=f"keep: the manifest has a column {name} of its own"):
+            ingest(tmp_path, {**TABLE, "keep": [name]})
+
+
+def test_columns_without_names_cannot_be_kept() -> None:
+    changes = {"keep": ["sex"], "header": False, "name_column": 0, "label_column": 1}
+    with pytest.raises(ValueError, match="the columns have no names"):
+        Table.model_validate({**TABLE, **changes})

@@ -145,6 +145,20 @@ def test_dvc_add_tracks_a_copy(clone: Project, eyes: Path, monkeypatch: pytest.M
     assert call(eyes, "--dvc-add", "--name", "tracked")[0] == 1
 
 
+def test_a_link_is_not_seen_by_git_and_gives_way_to_a_tracked_copy(
+    clone: Project, eyes: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """DVC refuses a link, and git would pass on a path of this machine."""
+    monkeypatch.chdir(clone.folder)
+    place = clone.folder / "data/raw/linked"
+    assert call(eyes, "--write", "--name", "linked")[0] == 0 and place.is_symlink()
+    assert "data/raw/linked" not in clone.run("git status --porcelain -uall").stdout
+    code, output = call("data/raw/linked", "--dvc-add", "--name", "linked")
+    assert code == 0 and "tracked by data/raw/linked.dvc" in output
+    assert not place.is_symlink() and len(list(place.rglob("*.jpg"))) == 8 == len(list(eyes.rglob("*.jpg")))
+    assert clone.text("data/raw/.gitignore").count("/linked\n") == 1
+
+
 def test_a_table_makes_its_folder_the_set(project: Path, tmp_path: Path) -> None:
     path = write(tmp_path / "study", CASES["a table as the path"].files) / "a.csv"
     assert call(path, "--write")[0] == 0

@@ -19,7 +19,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
     """A small image set, reproduced once."""
     project = Project.create(tmp_path_factory.mktemp("project"))
     write_fundus_lesions(project.folder / "data/raw/small")
-    project.set_params(SMALL)
+    project.set_params({**SMALL, "evaluate.explain": 1})
     assert project.repro() == list(STAGES)
     project.commit("First run")
     return project
@@ -66,7 +66,7 @@ def test_a_changed_value_concerns_the_stages_that_read_it(
     [
         ("src/fovea/split.py", {"split"}),
         ("src/fovea/training/loss.py", {"train", "evaluate"}),
-        ("src/fovea/report/html.py", {"report"}),
+        ("src/fovea/report/page.py", {"report"}),
         ("src/fovea/tracking/runs.py", set()),
     ],
 )
@@ -165,7 +165,7 @@ def test_mlflow_has_one_run_with_everything_about_the_training(project: Project)
         (status,) = column("select status from runs where run_uuid = ?")
     assert status == "FINISHED"
     assert {"dataset.name", "split.test", "augment.image_size", "train.full.lr", "machine.device"} <= params
-    assert {"val_loss", "train_accuracy", "train/loss", "test/balanced_accuracy"} <= metrics
+    assert {"epoch/val_loss", "epoch/train_accuracy", "samples/train_loss", "test/balanced_accuracy"} <= metrics
     assert tags["dataset.name"] == "small" and tags["dataset.md5"].endswith(".dir")
     files = {path.name for path in (project.folder / "mlartifacts").rglob("*") if path.is_file()}
     assert {"model.pt", "model.json", "report.html", "confusion.png", "history.csv"} <= files
@@ -175,7 +175,7 @@ def test_the_share_of_waiting_for_data_is_logged_for_every_epoch_and_stays_out_o
     """A timing in reports/history.csv would make it another file each time."""
     run = json.loads(project.text("mlflow_run.json"))["run_id"]
     with sqlite3.connect(project.folder / "mlflow.db") as store:
-        query = "select step, value from metrics where run_uuid = ? and key = 'data_wait' order by step"
+        query = "select step, value from metrics where run_uuid = ? and key = 'epoch/data_wait' order by step"
         shares = dict(store.execute(query, (run,)))
     history = pd.read_csv(project.folder / "reports/history.csv")
     assert list(shares) == history["epoch"].tolist()

@@ -40,7 +40,7 @@ def test_a_written_table_is_read_as_it_was(
 ) -> None:
     path = tmp_path_factory.getbasetemp() / "table.csv"
     write_table(path, pd.DataFrame(rows, columns=["image", "margin"]).astype({"image": object, "margin": float}))
-    back = read_table(path, numbers=("margin",))
+    back = read_table(path, text=("image",))
     assert back["image"].tolist() == [text for text, _ in rows]
     assert back["margin"].tolist() == pytest.approx([number for _, number in rows], abs=1e-8)
 

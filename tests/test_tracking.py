@@ -2,7 +2,6 @@ import multiprocessing
 import os
 import re
 import signal
-import socket
 import sqlite3
 import subprocess
 import sys
@@ -14,7 +13,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fovea.tracking import provenance, runs, store, training_run
+from fovea.tracking import delivery, evaluations, provenance, runs, store, training_run
+from fovea.tracking.client import LONGEST_TAG, connect
+from tests.servers import free_port
 
 ROOT = Path(__file__).parent.parent
 SECTIONS: dict[str, Any] = {
@@ -44,7 +45,7 @@ def experiment(project: Path, request: pytest.FixtureRequest, monkeypatch: pytes
     return str(request.node.name)
 
 
-def start(**options: Any) -> runs.TrainingRun:
+def start(**options: Any) -> training_run.TrainingRun:
     return runs.start_training(SECTIONS, data="data/raw/demo", digest="ab" * 20, device="cpu", **options)
 
 
@@ -55,7 +56,7 @@ def finished() -> str:
 
 
 def client() -> Any:
-    return runs._connect()
+    return connect()
 
 
 def parents(experiment: str) -> list[Any]:
@@ -169,11 +170,11 @@ def test_a_run_that_was_killed_before_its_id_was_kept_is_found_by_its_training(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
-        patched.setattr(runs, "_log_input", kill)
-        start(token="one", **({"started": kill} if at == "created" else {}))
-    with start(token="one") as second:
+        patched.setattr(runs, "log_input", kill)
+        start(token=at, **({"started": kill} if at == "created" else {}))
+    with start(token=at) as second:
         pass
-    with start(token="another") as other:
+    with start(token=f"not-{at}") as other:
         pass
     assert {run.info.run_id for run in parents(experiment)} == {second.id, other.id}
     run = client().get_run(second.id)
@@ -184,6 +185,12 @@ def test_a_run_that_was_killed_before_its_id_was_kept_is_found_by_its_training(
 def test_resuming_a_run_that_the_store_does_not_know_opens_a_new_one() -> None:
     with start(resume="0" * 32) as training:
         assert training.id not in (None, "0" * 32)
+
+
+def test_of_two_clones_that_make_a_run_at_the_same_moment_one_does(experiment: str) -> None:
+    first, second = (delivery.make(client(), f"twice-{experiment}", {}, 0).info.run_id for _ in range(2))
+    assert first == second
+    assert [run.info.run_id for run in parents(experiment)] == [first]
 
 
 def test_files_lie_in_the_projects_folder(project: Path) -> None:
@@ -234,16 +241,26 @@ def test_a_shortened_recipe_shows_in_the_name_of_an_experiment_too(monkeypatch: 
 
 def test_an_evaluation_that_comes_again_is_recorded_once(experiment: str) -> None:
     run_id = finished()
-    first = runs.log_evaluation(run_id, METRICS, SECTIONS["evaluate"])
-    assert runs.log_evaluation(run_id, METRICS, SECTIONS["evaluate"]) == first is not None
+    first = evaluations.log_evaluation(run_id, METRICS, SECTIONS["evaluate"])
+    assert evaluations.log_evaluation(run_id, METRICS, SECTIONS["evaluate"]) == first is not None
     assert [child.info.run_id for child in children(experiment, run_id)] == [first]
     assert curve(run_id, "test/accuracy") == curve(first, "test/accuracy") == [(0, 0.8)]
 
 
+def test_the_intervals_of_the_test_part_stand_beside_its_figures() -> None:
+    run_id = finished()
+    intervals = {"test": {"groups": 12, "accuracy": [0.7, 0.9], "kappa": None, "classes": {"mild": {"f1": [0, 1]}}},
+                 "val": {"accuracy": [0.5, 0.8]}}
+    child = evaluations.log_evaluation(run_id, METRICS, SECTIONS["evaluate"], intervals=intervals)
+    for one in (run_id, child):
+        found = {name: value for name, value in client().get_run(one).data.metrics.items() if "interval" in name}
+        assert found == {"interval/accuracy_low": 0.7, "interval/accuracy_high": 0.9}
+
+
 def test_a_changed_evaluation_is_another_child(experiment: str) -> None:
     run_id = finished()
-    runs.log_evaluation(run_id, METRICS, {"curve_points": 12})
-    runs.log_evaluation(run_id, METRICS, {"curve_points": 24})
+    evaluations.log_evaluation(run_id, METRICS, {"curve_points": 12})
+    evaluations.log_evaluation(run_id, METRICS, {"curve_points": 24})
     params = [child.data.params for child in children(experiment, run_id)]
     assert sorted(one["evaluate.curve_points"] for one in params) == ["12", "24"]
 
@@ -251,12 +268,12 @@ def test_a_changed_evaluation_is_another_child(experiment: str) -> None:
 def test_the_run_shows_its_latest_evaluation_and_stays_finished() -> None:
     run_id = finished()
     other = {"test": {"accuracy": 0.9}, "val": {"accuracy": 0.6}}
-    runs.log_evaluation(run_id, other, {"curve_points": 12})
-    runs.log_evaluation(run_id, METRICS, {"curve_points": 12})
+    evaluations.log_evaluation(run_id, other, {"curve_points": 12})
+    evaluations.log_evaluation(run_id, METRICS, {"curve_points": 12})
     found = client().get_run(run_id)
     assert found.info.status == "FINISHED"
     assert found.data.metrics == {"test/accuracy": 0.8, "test/sensitivity/mild": 0.5, "val_best/accuracy": 0.7}
-    runs.log_evaluation(run_id, other, {"curve_points": 12})  # back again
+    evaluations.log_evaluation(run_id, other, {"curve_points": 12})  # back again
     metrics = client().get_run(run_id).data.metrics
     assert metrics["test/accuracy"] == 0.9
     assert metrics["test/sensitivity/mild"] != 0.5  # NaN or 0: that evaluation has no such figure
@@ -268,26 +285,20 @@ def test_a_report_lies_with_its_evaluation_and_with_the_run(project: Path) -> No
     (project / "figures/roc.png").write_bytes(b"png")
     (project / "report.html").write_text("<p>")
     tags = {"fovea.shortcuts": "image size (AUROC 1.00)", "fovea.warnings": "2" * 9000}
-    child = runs.log_report(run_id, METRICS, {"curve_points": 12}, {"report": ["report.html", "figures"]}, tags)
+    child = evaluations.log_report(run_id, METRICS, {"curve_points": 12}, {"report": ["report.html", "figures"]}, tags)
     for one in (run_id, child or ""):
         assert sorted(files(one, "report")) == ["report/figures", "report/report.html"]
         assert files(one, "report/figures") == ["report/figures/roc.png"]
     found = client().get_run(run_id)
     assert found.info.status == "FINISHED"
     assert found.data.tags["fovea.shortcuts"] == "image size (AUROC 1.00)"
-    assert found.data.tags["fovea.warnings"] == "2" * runs.LONGEST_TAG
-
-
-def closed_port() -> int:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return int(free.getsockname()[1])
+    assert found.data.tags["fovea.warnings"] == "2" * LONGEST_TAG
 
 
 def test_a_server_that_is_down_costs_one_line_and_nothing_else(
     monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://bob:secret@127.0.0.1:{closed_port()}")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://bob:secret@127.0.0.1:{free_port()}")
     with start() as training:
         training.log({"val_loss": 1.0}, 1)
         training.log_artifacts({"": ["absent"]})
@@ -295,13 +306,13 @@ def test_a_server_that_is_down_costs_one_line_and_nothing_else(
     assert training.id is None and out == ""
     assert len(err.splitlines()) == 1 and "MLFLOW_TRACKING_URI" in err
     assert "secret" not in err and "bob" not in err
-    assert runs.log_evaluation(None, METRICS, {}) is None
+    assert evaluations.log_evaluation(None, METRICS, {}) is None
 
 
 def test_a_server_that_is_down_is_not_tried_for_minutes(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in store.ENVIRONMENT:
         monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{closed_port()}")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{free_port()}")
     assert start().id is None
     assert int(os.environ["MLFLOW_HTTP_REQUEST_MAX_RETRIES"]) <= 2
 
@@ -316,7 +327,7 @@ def test_a_store_that_is_no_database_is_a_warning(
 
 
 def test_an_evaluation_of_a_run_that_this_store_lacks_is_a_warning(capfd: pytest.CaptureFixture[str]) -> None:
-    assert runs.log_evaluation("0" * 32, METRICS, {}) is None
+    assert evaluations.log_evaluation("0" * 32, METRICS, {}) is None
     assert capfd.readouterr().err.count("warning: MLflow: ") == 1
 
 
@@ -363,15 +374,15 @@ def test_a_relative_sqlite_address_means_the_project_not_the_current_folder(
 def test_the_ui_command_is_short_in_the_project_and_absolute_elsewhere(
     project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert runs.ui_command() == "uv run mlflow ui --backend-store-uri sqlite:///mlflow.db"
+    assert store.ui_command() == "uv run mlflow ui --backend-store-uri sqlite:///mlflow.db"
     monkeypatch.chdir(tmp_path)
-    assert runs.ui_command() == f"uv run mlflow ui --backend-store-uri 'sqlite:///{project.resolve()}/mlflow.db'"
+    assert store.ui_command() == f"uv run mlflow ui --backend-store-uri 'sqlite:///{project.resolve()}/mlflow.db'"
 
 
 @pytest.mark.parametrize("uri", ["http://u:pa@ss@host:5000", "postgresql+psycopg2://u:p/a@ss@host/runs", "https://host?token=ss"])
 def test_the_ui_command_holds_no_password(uri: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
-    assert "ss" not in runs.ui_command().replace("--backend", "")
+    assert "ss" not in store.ui_command().replace("--backend", "")
 
 
 def test_a_server_decides_where_artifacts_lie() -> None:
@@ -400,6 +411,48 @@ def test_a_long_value_is_cut_to_what_mlflow_keeps() -> None:
 
 def test_passwords_in_parameters_are_scrubbed() -> None:
     assert provenance.flatten_params({"train": {"weights": "https://u:pw@host/w.pt"}})["train.weights"] == "https://***@host/w.pt"
+
+
+SECRET = "s3cr3t/K7+x"
+WITH_SECRETS = [
+    f"https://bob:{SECRET}@host/w.pt", f"postgresql+psycopg2://bob:{SECRET}@host:5432/runs",
+    f"s3://AKIA{'A' * 16}:{SECRET}@b/k",
+    f"https://b.s3.amazonaws.com/k?X-Amz-Credential=AKIA{'A' * 16}/x&X-Amz-Signature={SECRET}&versionId=3",
+    f"https://host/w.pt?AWSAccessKeyId=A&Signature={SECRET}", f"az://c/k?sig={SECRET}", f"https://host/w.pt?token={SECRET}",
+    f"--aws_secret_access_key={SECRET}", f'{{"aws_secret_access_key": "{SECRET}"}}', f"password: {SECRET}",
+    f"Authorization: Bearer {SECRET}{'x' * 16}", f"ghp_{'K7x' * 12}", f"hf_{'K7x' * 12}", f"glpat-{'K7x' * 12}",
+    "https://bob:s3cr3t'K7@host/w.pt",
+]  # fmt: skip
+INNOCENT = ["s3://bucket/fundus/left_eye.png", "git@github.com:lab/eyes.git", "https://host/w.pt?versionId=3&page=2",
+            "tokens 7", "basic augmentation of a secretary", "key: value", "10:30 at the clinic", "C:\\eyes\\left"]
+
+
+@pytest.mark.parametrize("text", WITH_SECRETS)
+def test_credentials_of_any_kind_are_hidden(text: str) -> None:
+    assert not re.search(r"s3cr3t|K7|AKIA", provenance.scrub(text))
+    assert provenance.scrub(provenance.scrub(text)) == provenance.scrub(text)
+
+
+@pytest.mark.parametrize("text", INNOCENT)
+def test_what_is_no_credential_stays(text: str) -> None:
+    assert provenance.scrub(text) == text
+
+
+def test_no_credential_reaches_a_file_of_the_store(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever parameter, tag, name or note holds it."""
+    sections = {"dataset": {"name": "demo", "sources": [{"images": one} for one in WITH_SECRETS]},
+                "train": {"model": "resnet18", "weights": WITH_SECRETS[0]}, "machine": {"launcher": WITH_SECRETS[8]}}
+    monkeypatch.setenv("DVC_EXP_NAME", WITH_SECRETS[6])
+    training = runs.start_training(sections, data="data/raw/demo", digest=WITH_SECRETS[9],
+                                   device=WITH_SECRETS[10], tags={"fovea.recipe": WITH_SECRETS[11]})
+    with training:
+        pass
+    tags, note = {"fovea.shortcuts": WITH_SECRETS[1]}, " ".join(WITH_SECRETS)
+    assert evaluations.log_report(training.id, METRICS, {"views": WITH_SECRETS[2]}, {}, tags, note) is not None
+    assert client().get_run(training.id).data.params["train.weights"] == "https://***@host/w.pt"
+    found = [path for path in project.rglob("*") if path.is_file() for one in (b"s3cr3t", b"K7x", b"AKIA")
+             if one in path.read_bytes()]
+    assert not found
 
 
 @given(st.dictionaries(st.text(min_size=1, max_size=20), st.floats(allow_nan=False, allow_infinity=False), max_size=5))
@@ -454,8 +507,8 @@ def test_the_version_that_a_stage_read_comes_before_the_added_one(tmp_path: Path
 
 
 def test_mlflow_is_imported_by_tracking_alone_and_late() -> None:
-    texts = {path.name: path.read_text(encoding="utf-8") for path in (ROOT / "src").rglob("*.py")}
-    importers = [name for name, text in texts.items() if re.search(r"^\s*(from|import) mlflow", text, re.MULTILINE)]
-    assert sorted(importers) == ["runs.py", "sweeps.py"]
-    code = "import sys; from fovea.tracking import runs; runs.ui_command(); assert 'mlflow' not in sys.modules"
+    texts = {path: path.read_text(encoding="utf-8") for path in (ROOT / "src").rglob("*.py")}
+    importers = [path for path, text in texts.items() if re.search(r"^\s*(from|import) mlflow", text, re.MULTILINE)]
+    assert {path.parent.name for path in importers} == {"tracking"}
+    code = "import sys; from fovea.tracking import runs, store; store.ui_command(); assert 'mlflow' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True)

@@ -6,16 +6,19 @@ import re
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fovea.training.distributed import World
+from fovea.errors import UserError
+from fovea.training.distributed import OWN_STORE, World, join
 from tests.kills import copy, outcome, start, wait_for_line
 from tests.project import Project
 from tests.small import write_cache
@@ -53,7 +56,7 @@ def in_processes(count: int, folder: Path, precision: str, changes: dict[str, An
     launcher = ["-m", "torch.distributed.run", *TORCHRUN.split()[1:]] if count == 2 else []
     arguments = [str(folder / "cache"), json.dumps(changes), str(result), precision]
     command = [sys.executable, *launcher, str(script), *arguments]
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path), OWN_STORE: "1"}
     done = subprocess.run(command, capture_output=True, text=True, env=environment)
     assert done.returncode == 0, done.stderr
     history, steps = json.loads(result.read_text())
@@ -64,11 +67,13 @@ def in_processes(count: int, folder: Path, precision: str, changes: dict[str, An
     ("precision", "rate", "tolerance", "changes"),
     [
         ("single", 1e-5, 1e-4, {}),
-        ("single", 1e-5, 1e-4, {"average": 0.9, "gradient_clip": 1.0, "frozen__epochs": 1, "batch_size": 10}),
-        ("single", 1e-5, 1e-4, {"mix__mixup": 0.4, "mix__cutmix": 0.4, "loss__name": "ordinal"}),
+        ("single", 1e-5, 1e-4, {
+            "average": 0.9, "gradient_clip": 1.0, "frozen__epochs": 1, "batch_size": 10,
+            "mix__mixup": 0.4, "mix__cutmix": 0.4, "loss__name": "ordinal",
+        }),
         ("double", 1e-3, 1e-6, {"batch_size": 10, "mix__mixup": 0.4}),
     ],
-    ids=["batch norm, class weights", "both phases, odd batches", "mixed images", "no rounding to speak of"],
+    ids=["batch norm, class weights", "both phases, odd batches, mixed images", "no rounding to speak of"],
 )
 def test_two_processes_have_the_losses_of_one(
     tmp_path: Path, precision: str, rate: float, tolerance: float, changes: dict[str, Any]
@@ -115,21 +120,40 @@ def test_a_worker_that_dies_comes_back_by_torchrun_and_the_checkpoint(
     project.set_params(LAUNCHED)
     running = start(project)
     wait_for_line(project, "full epoch 3:")
-    os.kill(worker(project, rank=1), signal.SIGKILL)
+    died = worker(project, rank=1)
+    met = meeting_place(died)
+    os.kill(died, signal.SIGKILL)
+    assert meeting_place(worker(project, rank=1, other_than=died)) != met  # there lie the addresses of those that died
     assert running.wait(300) == 0, project.text("repro.log")
     assert re.search(r"goes on after step [1-9]", project.text("repro.log"))
     assert outcome(project) == outcome(launched)
 
 
-def worker(project: Project, rank: int) -> int:
-    """Process id of the worker of this rank whose current folder is the project."""
-    for process in Path("/proc").iterdir():
-        try:
-            if Path(os.readlink(process / "cwd")) == project.folder and f"\0RANK={rank}\0" in environment(process):
-                return int(process.name)
-        except OSError:
-            continue
+def test_a_torchrun_whose_attempts_would_share_a_store_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RANK", "0")
+    monkeypatch.setenv("TORCHELASTIC_USE_AGENT_STORE", "True")
+    with pytest.raises(UserError, match=OWN_STORE):
+        join(torch.device("cpu"))
+
+
+def worker(project: Project, rank: int, other_than: int | None = None) -> int:
+    """Process id of the worker of this rank whose current folder is the project; waits for one `other_than` this."""
+    end = time.monotonic() + 60
+    while time.monotonic() < end:
+        for process in Path("/proc").glob("[0-9]*"):
+            try:
+                here = Path(os.readlink(process / "cwd")) == project.folder
+                if here and f"\0RANK={rank}\0" in environment(process) and int(process.name) != other_than:
+                    return int(process.name)
+            except OSError:
+                continue
+        time.sleep(0.1)
     raise AssertionError("no such worker")
+
+
+def meeting_place(process: int) -> str:
+    """Port of the store in which the workers find each other."""
+    return environment(Path(f"/proc/{process}")).partition("\0MASTER_PORT=")[2].partition("\0")[0]
 
 
 def environment(process: Path) -> str:

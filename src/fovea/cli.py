@@ -123,6 +123,17 @@ def diff(
 
 
 @app.command()
+def compare(
+    names: Annotated[list[str], typer.Argument(help="Experiments, branches, tags, commits, run ids, workspace.")],
+    out: Annotated[Path, typer.Option(help="HTML file that is written.")] = Path("reports/compare.html"),
+) -> None:
+    """Hold results against the first: parameters, figures on the same test images, versions of the image set."""
+    from fovea.compare.command import compare as run
+
+    run(names, out)
+
+
+@app.command()
 def figures(
     names: Annotated[list[str], typer.Argument(help="Experiments, branches, tags or commits with a finished run.")],
     out: Annotated[Path, typer.Option(help="Folder for the PNG files.")] = Path("figures"),
@@ -137,15 +148,37 @@ def figures(
 
 @app.command()
 def sweep(
-    name: Annotated[str, typer.Argument(help="Name of the sweep; its experiments are <name>-s<seed>-f<fold>.")],
-    seeds: Annotated[int, typer.Option(min=1, help="Trainings of each fold, with train.seed from 0.")] = 3,
-    folds: Annotated[int, typer.Option(min=0, help="Folds of the cross-validation; 0: the split as it is.")] = 5,
+    name: Annotated[str, typer.Argument(help="Name of the sweep, or a recipe: recipes/NAME.yaml, all variants of it.")],
+    seeds: Annotated[int | None, typer.Option(min=1, help="Trainings of each fold, train.seed from 0; or 3.")] = None,
+    folds: Annotated[int | None, typer.Option(min=0, help="Folds of the cross-validation, 0: none; or 5.")] = None,
     settings: Annotated[list[str] | None, typer.Option("-S", help="key=value of params.yaml for all of them.")] = None,
+    quick: Annotated[bool, typer.Option("--quick", help="Of a recipe, its trial on a CPU.")] = False,
 ) -> None:
-    """Train with several seeds and folds, as experiments of DVC, and gather their figures. Goes on where it stopped."""
+    """Train with several seeds and folds, or all variants of a recipe, as experiments of DVC, and gather their figures.
+    Goes on where it stopped."""
     from fovea.sweep.command import sweep as run
 
-    run(name, seeds, folds, settings or [])
+    run(name, seeds, folds, settings or [], quick)
+
+
+@app.command()
+def sync(
+    all_again: Annotated[bool, typer.Option("--all", help="Hold every known run against its files again.")] = False,
+) -> None:
+    """Give every result of the project exactly one run in MLflow: make those that are missing, complete the others."""
+    from fovea.sync.command import sync as run
+
+    run(all_again)
+
+
+@app.command()
+def push(
+    remote: Annotated[str | None, typer.Option(help="Name of a remote of DVC; the default one if left out.")] = None,
+) -> None:
+    """Send images, results and all trainings that DVC can restore to a remote, so that no other machine repeats one."""
+    from fovea.push import push as run
+
+    run(remote)
 
 
 @app.command()

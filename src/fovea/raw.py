@@ -12,6 +12,7 @@ import numpy as np
 from fovea.errors import UserError
 from fovea.ingest.address import locate, split_address
 from fovea.ingest.digest import array_digest, bytes_digest
+from fovea.urls import is_url, read_url
 
 Content = bytes | np.ndarray
 READ_HEADER = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
@@ -41,13 +42,16 @@ class RawFiles:
         self._arrays.clear()
 
     def read(self, address: str) -> Content:
-        """Bytes of the file `images/a.jpeg` or `a.zip!b.jpeg`; uint8 (h, w[, 1 or 3]) of the member `a.npz!train/12`.
+        """Bytes of the file `images/a.jpeg`, `a.zip!b.jpeg` or `s3://bucket/a.jpeg`; uint8 (h, w[, 1 or 3]) of the
+        member `a.npz!train/12`.
 
         Archives are unpacked again if their store was deleted. Raises UserError if the set, the file or the member is
         not there, or an archive or array file cannot be unpacked.
         """
         file, array, member = address.partition(".npz!")
         try:
+            if is_url(address):
+                return read_url(address)
             path = locate(self.folder, address)
             if not array or path.is_file():  # a name may hold .npz! without being an array
                 return path.read_bytes()
@@ -56,13 +60,24 @@ class RawFiles:
         except (FileNotFoundError, NotADirectoryError):
             raise UserError(self._missing(address)) from None
         except OSError as error:
-            raise UserError(f"{self.folder / address}: cannot be read: {error.strerror or error}") from None
+            raise UserError(f"{self.shown(address)}: cannot be read: {error.strerror or error}") from None
         except (UserError, MemoryError):
             raise
         except Exception:  # numpy and zipfile raise whatever they like for bytes that are not what they were
             raise UserError(f"{self.folder / address}: no such member; changed since ingest, run dvc repro") from None
 
+    def changed(self, address: str) -> UserError:
+        """For an image whose digest is not the manifest's. DVC does not see that one at a URL has changed."""
+        again = "dvc repro --force ingest" if is_url(address) else "dvc repro"
+        return UserError(f"{self.shown(address)}: changed since ingest; run {again}")
+
+    def shown(self, address: str) -> str:
+        """What a message calls the image."""
+        return address if is_url(address) else str(self.folder / address)
+
     def _missing(self, address: str) -> str:
+        if is_url(address):
+            return f"{address}: not there any more; run dvc repro --force ingest, or put it back"
         path = self.folder / address
         archive = self.folder / split_address(address)[0][:-1]
         if archive.is_file():

@@ -6,6 +6,7 @@ A recipe is a YAML file that holds
     params:    every section of params.yaml but `machine`, complete, so that the recipe applied before does not matter
     variants:  name: what differs from `params`; the first is taken unless another is asked for; may be left out
     quick:     what differs in a trial on a CPU; may be left out
+    published: variant: {accuracy: of the test part}, for `fovea sweep` to show beside ours; may be left out
 """
 
 import copy

@@ -2,6 +2,7 @@
 
 import csv
 import re
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -44,11 +45,12 @@ def write_table(path: Path | str, table: pd.DataFrame) -> None:
         safe.to_csv(temporary, index=False, float_format="%.9g", quoting=csv.QUOTE_NONNUMERIC, lineterminator="\n")
 
 
-def read_table(path: Path | str, numbers: tuple[str, ...] = ()) -> pd.DataFrame:
-    """Read what `write_table` wrote: columns `numbers` float64, the others text as it was; None has become ""."""
+def read_table(path: Path | str, text: Collection[str] | None = None) -> pd.DataFrame:
+    """Read what `write_table` wrote: columns `text` as text, as it was, None has become ""; the others as float64, NaN
+    where nothing stood. Without `text` all are text."""
     table = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8")
-    return pd.DataFrame({name: column.astype(float) if name in numbers else column.map(plain_text)
-                         for name, column in table.items()})
+    return pd.DataFrame({name: column.map(plain_text) if text is None or name in text
+                         else pd.to_numeric(column).astype(float) for name, column in table.items()})
 
 
 def _cell(value: Any) -> str:

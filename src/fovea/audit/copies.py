@@ -16,7 +16,6 @@ from scipy.sparse.csgraph import connected_components
 from fovea.audit.candidates import propose
 from fovea.audit.compared import Compared, Key
 from fovea.audit.pixels import COARSE, COPIED, Fit, likeness, shown, small_copy
-from fovea.errors import UserError
 from fovea.progress import track
 from fovea.raw import Content, RawFiles, digest
 
@@ -52,7 +51,7 @@ class Contents:
     """The images of a set by their position in the manifest; a context manager. Threads may read at once."""
 
     def __init__(self, manifest: pd.DataFrame, raw: Path, workers: int) -> None:
-        self.digests, self._images, self._raw = manifest["digest"].to_numpy(), manifest["image"].to_numpy(), raw
+        self.digests, self._images = manifest["digest"].to_numpy(), manifest["image"].to_numpy()
         self._workers = workers or os.cpu_count()
         self._files = RawFiles(raw)
         self.small = lru_cache(HELD)(lambda position: small_copy(self.read(position)))
@@ -67,7 +66,7 @@ class Contents:
         """Raises UserError if the file is missing or is not the one that the manifest describes."""
         content = self._files.read(self._images[position])
         if digest(content) != self.digests[position]:
-            raise UserError(f"{self._raw / self._images[position]}: changed since ingest; run dvc repro")
+            raise self._files.changed(self._images[position])
         return content
 
     def each(self, function: Callable[[Item], Result], items: Sequence[Item], unit: str) -> Iterator[list[Result]]:

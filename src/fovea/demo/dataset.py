@@ -14,7 +14,7 @@ from statistics import NormalDist
 import cv2
 import numpy as np
 
-from fovea.demo.photograph import draw_camera, draw_photograph, encode_jpeg
+from fovea.demo.photograph import Camera, draw_camera, draw_photograph, encode_jpeg, field_of_view
 from fovea.progress import track
 from fovea.seeds import generator
 
@@ -30,6 +30,7 @@ grade. Sizes and contrasts of lesions are generous. Not for any clinical use.
 images/<patient>_<left|right>.jpeg
 labels.csv    image (file name without .jpeg), level (0-4, by the kinds and numbers of lesions after the ICDR scale)
 lesions.csv   image, lesion (its kind), x, y, radius (pixels of that image, from its top left corner)
+fields.csv    image, x, y, radius: the round field of view, likewise; it may reach over the frame
 
 Drawn: {patients} patients, {images} images, seed {seed}, longer side {min_size} to {max_size} pixels.
 """
@@ -66,11 +67,21 @@ def graded_eyes(patients: int, seed: int) -> dict[str, int]:
     return grades
 
 
+def side_of(camera: Camera, min_size: int, max_size: int) -> int:
+    """Longer side in px of a camera's images."""
+    return min_size + round(camera.size_share * (max_size - min_size))
+
+
+def field_row(key: str, seed: int, min_size: int, max_size: int) -> Row:
+    """The row of fields.csv of one image."""
+    camera = draw_camera(key, seed)
+    return (key, *(round(value, 1) for value in field_of_view(camera, side_of(camera, min_size, max_size))))
+
+
 def draw_file(key: str, grade: int, seed: int, min_size: int, max_size: int) -> tuple[bytes, list[Row]]:
     """The JPEG file of one image and its rows of lesions.csv."""
     camera = draw_camera(key, seed)
-    size = min_size + round(camera.size_share * (max_size - min_size))
-    photograph, lesions = draw_photograph(key, grade, size, seed)
+    photograph, lesions = draw_photograph(key, grade, side_of(camera, min_size, max_size), seed)
     rows: list[Row] = [(key, lesion.kind, round(lesion.x, 1), round(lesion.y, 1), round(lesion.radius, 1))
                        for lesion in lesions]
     return encode_jpeg(photograph, camera.quality), rows
@@ -126,7 +137,7 @@ def draw_images(folder: Path, grades: dict[str, int], seed: int, min_size: int, 
 
 def draw_dataset(folder: Path, patients: int, seed: int, min_size: int, max_size: int, workers: int,
                  faults: bool = True) -> None:
-    """Draw a set of `patients` patients into a new folder: images/, labels.csv, lesions.csv, README.txt.
+    """Draw a set of `patients` patients into a new folder: images/, labels.csv, lesions.csv, fields.csv, README.txt.
 
     The longer side of an image has `min_size` to `max_size` pixels. The files are the same for any number of
     `workers` (processes). `faults` plants one fault of each kind, listed in README.txt.
@@ -139,16 +150,19 @@ def draw_dataset(folder: Path, patients: int, seed: int, min_size: int, max_size
         (drawn / "images").mkdir(parents=True)
         grades = graded_eyes(patients, seed)
         lesions = draw_images(drawn / "images", grades, seed, min_size, max_size, workers)
+        fields = {key: field_row(key, seed, min_size, max_size) for key in grades}
         readme = README.format(patients=patients, images=len(grades), seed=seed, min_size=min_size, max_size=max_size)
         if faults:
             planted = plant_faults(drawn / "images", grades, seed, min_size, max_size)
             readme += "\nFaults planted on purpose, beside those images:\n"
             readme += "".join(f"images/{fault.image}.jpeg: {fault.what}\n" for fault in planted)
             grades |= {fault.image: fault.level for fault in planted}
-            lesions |= {fault.image: [(fault.image, *row[1:]) for row in lesions[fault.copy_of]]
-                        for fault in planted if fault.copy_of is not None}
+            copies = {fault.image: fault.copy_of for fault in planted if fault.copy_of is not None}
+            lesions |= {name: [(name, *row[1:]) for row in lesions[of]] for name, of in copies.items()}
+            fields |= {name: (name, *fields[of][1:]) for name, of in copies.items()}
         write_table(drawn / "labels.csv", ("image", "level"), grades.items())
         write_table(drawn / "lesions.csv", ("image", "lesion", "x", "y", "radius"),
                     (row for rows in lesions.values() for row in rows))
+        write_table(drawn / "fields.csv", ("image", "x", "y", "radius"), fields.values())
         (drawn / "README.txt").write_text(readme, encoding="utf-8")
         shutil.move(drawn, folder)

@@ -43,7 +43,7 @@ def is_whole_set(path: Path) -> bool:
 
 
 def place(path: Path, name: str, how: How, raw: Path = RAW) -> str:
-    """Make data/raw/<name> the set at `path`; returns what was done.
+    """Make data/raw/<name> the set at `path`; returns what was done. A copy takes the place of a link to the same set.
 
     Raises UserError if something else is there, or if the project lies inside `path`.
     """
@@ -53,9 +53,10 @@ def place(path: Path, name: str, how: How, raw: Path = RAW) -> str:
     target_of_origin = target / path.name if whole_file else target
     if not whole_file and Path.cwd().resolve().is_relative_to(origin.resolve()):
         raise UserError(f"{path}: holds this project; put the images into a folder of their own")
-    if target_of_origin.exists() and target_of_origin.samefile(origin):
+    there = target_of_origin.exists() and target_of_origin.samefile(origin)
+    if there and (how == "link" or not target.is_symlink()):
         done = f"{target} is the set already"
-    elif os.path.lexists(target):
+    elif os.path.lexists(target) and not there:
         raise UserError(f"{target}: is there already and is something else; choose another --name, or remove it")
     else:
         target_of_origin.parent.mkdir(parents=True, exist_ok=True)
@@ -70,12 +71,21 @@ def _link(origin: Path, target: Path) -> bool:
     """A symbolic link to a folder. To a file a hard one, or none across disks: ingest refuses links out of the set."""
     if origin.is_dir():
         target.symlink_to(origin, target_is_directory=True)
+        _hide(target)
         return True
     try:
         target.hardlink_to(origin)
     except OSError:
         return False
     return True
+
+
+def _hide(link: Path) -> None:
+    """From git, which would pass on a path of this machine, by the line that `dvc add` writes too."""
+    ignored, line = link.parent / ".gitignore", f"/{link.name}"
+    lines = ignored.read_text(encoding="utf-8").splitlines() if ignored.exists() else []
+    if line not in lines:
+        ignored.write_text("\n".join([*lines, line, ""]), encoding="utf-8")
 
 
 def _copy(origin: Path, target: Path) -> None:
@@ -89,7 +99,7 @@ def _copy(origin: Path, target: Path) -> None:
 def _track(target: Path) -> str:
     done = subprocess.run([sys.executable, "-m", "dvc", "add", "-q", str(target)], capture_output=True, text=True)
     if done.returncode:
-        raise UserError(f"dvc add {target} failed: {done.stderr.strip().rpartition(chr(10))[2]}")
+        raise UserError(f"dvc add {target} failed: {' '.join(done.stderr.split())}")
     return f", tracked by {target}.dvc"
 
 

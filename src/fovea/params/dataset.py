@@ -72,7 +72,8 @@ class Table(LabelFile):
     """A CSV, TSV, TXT, XLSX, JSON, JSON-lines or Parquet table. Columns are names, or numbers from 0 if `header` is
     false. A list of label columns is one-hot: the one that holds 1 gives its name as the label.
 
-    `group_column` and `split_column` may be null.
+    `group_column` and `split_column` may be null. `keep` names more columns, such as sex or site, which the manifest
+    gets as text under their names.
     """
 
     layout: Literal["table"]
@@ -82,6 +83,7 @@ class Table(LabelFile):
     label_column: str | int | Annotated[list[str | int], Field(min_length=2)]
     group_column: str | int | None
     split_column: str | int | None
+    keep: tuple[str, ...] = ()
 
     @model_validator(mode="after")
     def _consistent(self) -> "Table":
@@ -92,6 +94,8 @@ class Table(LabelFile):
         for key in ("name_column", "label_column", "group_column", "split_column"):
             if not self.header and _has_name(getattr(self, key)):
                 raise ValueError(f"{key}: must be a number from 0, or null where allowed, because header is false")
+        if self.keep and not self.header:
+            raise ValueError("keep: must be left out, because header is false and the columns have no names")
         if isinstance(self.label_column, list) and len(set(map(str, self.label_column))) < len(self.label_column):
             raise ValueError("label_column: a column stands twice")
         return self

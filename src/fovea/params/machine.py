@@ -9,7 +9,9 @@ from fovea.params.section import Section
 
 class MachineParams(Section):
     device: Literal["auto", "cpu", "cuda", "mps"]
+    engine: Literal["local", "ray"]
     workers: Annotated[int, Field(ge=0)]
+    shards: str | None
     checkpoint: Annotated[float, Field(ge=0)]  # s
     launcher: str | None
     compile: bool

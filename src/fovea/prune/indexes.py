@@ -9,6 +9,7 @@ from fovea.cache.plan import plan_rows
 from fovea.errors import UserError
 from fovea.params.augment import AugmentParams
 from fovea.prune.needs import Stage
+from fovea.revisions import cached
 
 CACHE = "data/cache"
 COLUMNS = ["image", "digest", "variant", "shard", "row"]
@@ -21,7 +22,7 @@ def read_index(root: Path, cache: Path, augment: Stage) -> pd.DataFrame | None:
     """
     if not augment.outs:
         return _plan(root, AugmentParams.model_validate(augment.params))
-    path = _cached(cache, augment.outs.get(CACHE, ""), "index.parquet")
+    path = _file_of_folder(cache, augment.outs.get(CACHE, ""), "index.parquet")
     return pd.read_parquet(path, columns=COLUMNS) if path else None
 
 
@@ -33,9 +34,9 @@ def _plan(root: Path, params: AugmentParams) -> pd.DataFrame | None:
         return None
 
 
-def _cached(cache: Path, folder: str, name: str) -> Path | None:
+def _file_of_folder(cache: Path, folder: str, name: str) -> Path | None:
     """A file of a folder by the md5 that DVC has for it, which ends in .dir; None if either is not in `cache`."""
-    listing = cache / folder[:2] / folder[2:]
+    listing = cached(cache, folder)
     files = json.loads(listing.read_bytes()) if folder and listing.is_file() else []
-    paths = [cache / file["md5"][:2] / file["md5"][2:] for file in files if file["relpath"] == name]
+    paths = [cached(cache, file["md5"]) for file in files if file["relpath"] == name]
     return next((path for path in paths if path.is_file()), None)

@@ -10,14 +10,15 @@ import yaml
 from pydantic import ValidationError
 
 from fovea.errors import UserError
+from fovea.lock import LOCK
 from fovea.params.every import SCHEMAS
 from fovea.params.section import read_sections
 from fovea.revisions import current_revisions, read_tracked
 from fovea.store import library_version
+from fovea.tracking.provenance import read_stages
 
 WORKSPACE = "workspace"
-LOCK, INGESTED = "dvc.lock", "reports/ingest.json"
-LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # written in C, where PyYAML has it
+INGESTED = "reports/ingest.json"
 
 
 class Stage(NamedTuple):
@@ -60,9 +61,9 @@ def _would_run(root: Path) -> Revision:
 def _ran(name: str, lock: str | None, ingested: str | None) -> Revision:
     """By its dvc.lock: what its results were made from, even if its code has gone on since."""
     try:
-        stages = (yaml.load(lock or "", LOADER) or {}).get("stages") or {}
         archives = json.loads(ingested or "{}").get("archives", {}).values()
-        return Revision(name, {key: _stage(key, entry) for key, entry in stages.items()}, frozenset(archives))
+        return Revision(name, {key: _stage(key, entry) for key, entry in read_stages(lock or "").items()},
+                        frozenset(archives))
     except (yaml.YAMLError, ValueError, LookupError, TypeError, AttributeError) as error:
         line = " ".join(str(error).split())
         raise UserError(f"{name}: its {LOCK} or {INGESTED} cannot be read ({line}), so what it needs is not known; "

@@ -7,7 +7,7 @@ import os
 import platform
 import re
 import subprocess
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ import yaml
 LONGEST_VALUE = 6000  # characters that MLflow keeps of a parameter
 LONGEST_NAME = 250
 TABLES = {"dataset.labels", "dataset.splits"}  # their keys are the user's data, so they stay one value
+LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # written in C, where PyYAML has it
 PACKAGES = ("fovea", "torch", "torchvision", "dvc")
 
 
@@ -85,10 +86,34 @@ def safe_name(name: str) -> str:
     return name if safe == name else f"{safe}-{digest_of(name)[:4]}"
 
 
+SECRETS = (  # what is hidden, and what stands there instead; a doubtful case is hidden
+    # user:password@ of an address; secrets in its query, as in signed ones of S3; what is called so anywhere
+    (r"(\w[\w+.-]*://)(?:[^\s'\"]*@|[^\s\"/?#]*@)", r"\1***@"),  # an apostrophe may stand in a password
+    (r"(?i)([?&;](?:[\w-]*(?:password|passwd|token|secret|signature|credential|key|key_?id)|sig|auth)=)[^&;\s'\"]*",
+     r"\1***"),
+    (r"(?i)((?:password|passwd|token|secret|(?:api|access)_?key(?:_id)?)[\\\\\"']*\s*[=:]\s*[\\\\\"']*)[^\s'\",&;}]+",
+     r"\1***"),
+    # An Authorization header; id of an AWS key, with the key; tokens of GitHub, GitLab, Hugging Face and others
+    (r"(?i)(\bbearer\s+)[\w+/=.~-]{16,}", r"\1***"),
+    (r"\b(?:AKIA|ASIA)[A-Z0-9]{16}(?::[\w+/]{40})?", "***"),
+    (r"\b(?:gh[pousr]_|github_pat_|glpat-|hf_|sk-|dapi)[\w-]{16,}", "***"),
+)  # fmt: skip
+
+
 def scrub(text: str) -> str:
-    """`text` without the user:password@ of addresses and without secrets in their query."""
-    text = re.sub(r"(\w[\w+.-]*://)[^\s'\"]*@", r"\1***@", text)
-    return re.sub(r"(?i)([?&](?:password|passwd|token|secret|api_?key)=)[^&\s'\"]*", r"\1***", text)
+    """`text` without the user:password@ of addresses, secrets in their query, keys of AWS and tokens."""
+    for pattern, instead in SECRETS:
+        text = re.sub(pattern, instead, text)
+    return text
+
+
+def scrub_values(values: Any) -> Any:
+    """Plain values with every text scrubbed, at any depth."""
+    if isinstance(values, Mapping):
+        return {key: scrub_values(value) for key, value in values.items()}
+    if isinstance(values, list | tuple):
+        return [scrub_values(value) for value in values]
+    return scrub(values) if isinstance(values, str) else values
 
 
 def git_facts(root: Path) -> dict[str, str]:
@@ -107,11 +132,23 @@ def git_facts(root: Path) -> dict[str, str]:
     return {name: value for name, value in facts.items() if value}
 
 
+def baseline_branch() -> dict[str, str]:
+    """`git.branch` of an experiment in a temporary copy, which has a detached HEAD: that of the main checkout.
+
+    Empty if that has left the commit from which the experiment started, and outside experiments.
+    """
+    root, baseline = project_root(), os.environ.get("DVC_EXP_BASELINE_REV")
+    there = baseline and git(root, "rev-parse", "--verify", "HEAD") == baseline
+    branch = git(root, "symbolic-ref", "--short", "HEAD") if there else None
+    return {"git.branch": branch} if branch else {}
+
+
 def git(root: Path, *arguments: str) -> str | None:
     """Output of git as UTF-8, what is not spelled out; None if git is missing or refuses."""
     try:
-        result = subprocess.run(["git", *arguments], cwd=root, capture_output=True, encoding="utf-8",
-                                errors="backslashreplace", timeout=60, check=False)
+        command = ["git", "-c", "log.showSignature=false", *arguments]  # a signed commit would print more lines
+        result = subprocess.run(command, cwd=root, capture_output=True, encoding="utf-8", errors="backslashreplace",
+                                timeout=60, check=False)
     except (OSError, subprocess.TimeoutExpired):
         return None
     return result.stdout.strip() if result.returncode == 0 else None
@@ -124,20 +161,31 @@ def _outputs(root: Path) -> set[str]:
 
 def _stages(root: Path) -> list[dict[str, Any]]:
     lock = root / "dvc.lock"
-    content = yaml.safe_load(lock.read_text(encoding="utf-8")) if lock.is_file() else None
-    return list(((content or {}).get("stages") or {}).values())
+    return list(read_stages(lock.read_text(encoding="utf-8")).values()) if lock.is_file() else []
+
+
+def read_stages(lock: str) -> dict[str, dict[str, Any]]:
+    """The stages of a dvc.lock by name. Costs 40 ms for a pipeline such as ours."""
+    return dict((yaml.load(lock, LOADER) or {}).get("stages") or {})
 
 
 def dvc_md5(folder: Path, root: Path) -> str | None:
     """DVC's md5 of the image set `folder` (relative to `root`): as a stage last read it, else as `dvc add` wrote it."""
-    for stage in _stages(root):
-        for dependency in stage.get("deps", []):
-            if dependency["path"] == folder.as_posix():
-                return dependency.get("md5")
+    if (version := read_version(_stages(root), folder)) is not None:
+        return version
     pointer = root / f"{folder}.dvc"
     if not pointer.is_file():
         return None
     return yaml.safe_load(pointer.read_text(encoding="utf-8"))["outs"][0].get("md5")
+
+
+def read_version(stages: Iterable[Mapping[str, Any]], folder: Path) -> str | None:
+    """DVC's md5 of `folder` as the first of `stages`, of a dvc.lock, that depends on it read it."""
+    for stage in stages:
+        for dependency in stage.get("deps", []):
+            if dependency["path"] == folder.as_posix():
+                return dependency.get("md5")
+    return None
 
 
 def experiment_tags() -> dict[str, str]:

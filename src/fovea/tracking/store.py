@@ -16,6 +16,9 @@ ENVIRONMENT = {  # the user's own values win
     "MLFLOW_LOGGING_LEVEL": "CRITICAL",                # MLflow logs whole tracebacks; the one warning is ours
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",  # that address may hold a password
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",            # by default it tries for minutes
+    # Files go through the server. By itself MLflow sends clients to its storage, which they may not even reach
+    "MLFLOW_ENABLE_PROXY_MULTIPART_DOWNLOAD": "false",
+    "MLFLOW_ENABLE_PROXY_MULTIPART_UPLOAD": "false",
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "30",               # seconds; the answer to a model's upload may take that long
 }
 
@@ -54,12 +57,6 @@ def ui_command() -> str:
     if sqlite_file(uri) == Path.cwd() / "mlflow.db":
         uri = "sqlite:///mlflow.db"
     return f"uv run mlflow ui --backend-store-uri {shlex.quote(uri)}"
-
-
-def advice(uri: str) -> str:
-    if uri.startswith(("http:", "https:")):
-        return "start that server or correct MLFLOW_TRACKING_URI"
-    return "correct that, or set MLFLOW_TRACKING_URI to another store"
 
 
 @contextmanager

@@ -1,7 +1,6 @@
 """One training being recorded: its points in batches, its files, its end. Without MLflow, whose client is passed in."""
 
 import sys
-import textwrap
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -13,6 +12,8 @@ from typing import Any, Self
 from fovea.errors import Terminated
 from fovea.tracking import store
 from fovea.tracking.provenance import scrub
+from fovea.tracking.system import Sampler
+from fovea.tracking.trouble import trouble
 
 Artifacts = Mapping[str, Sequence[Path | str]]  # folder within the run, "" for its root: files, or folders
 Point = tuple[str, float, int, int]             # curve, value, Unix time in ms, step
@@ -34,7 +35,9 @@ class TrainingRun:
         run_id: str | None = None,
         write: Callable[[Any, str, Sequence[Point]], None] | None = None,
         written: Mapping[str, int] | None = None,
+        began: int = 0,
     ) -> None:
+        """`began` is when the run was created, Unix time in ms."""
         self.id = run_id
         self._client = client
         self._write = write
@@ -43,11 +46,15 @@ class TrainingRun:
         self._writer = ThreadPoolExecutor(max_workers=1, thread_name_prefix="mlflow")
         self._writing: Future[None] | None = None
         self._next_write = time.monotonic() + SECONDS_BETWEEN_WRITES
+        self._sampler: Sampler | None = None
+        self._began = began
 
     def log(self, values: Mapping[str, float | None], step: int) -> None:
         """Add a point to each curve named in `values`, None excepted. Costs microseconds: a thread writes batches.
 
-        `step` is the epoch for `train_*`, `val_*`, `lr` and `data_wait`, and the samples seen so far for `train/*`.
+        The name says what `step` is, since the UI makes a section of what stands before the slash: the epoch for
+        `epoch/*`, images seen in training so far for `samples/*`, seconds since the run was created for `system/*`.
+        Any thread may call this.
         """
         if self.id is None:
             return
@@ -65,9 +72,10 @@ class TrainingRun:
         while batch := self._points[:POINTS_IN_A_WRITE]:
             with going_on("the curves"):
                 self._write(self._client, self.id, batch)  # type: ignore[misc, arg-type]
-                del self._points[: len(batch)]  # only this thread takes away, the other one only appends
+                del self._points[: len(batch)]  # only this thread takes away, others append
                 continue
             return
+        recorded_after_all("the curves")
 
     def log_artifacts(self, artifacts: Artifacts) -> None:
         """Store files with the run, such as {"model": ["models/model.pt"]}. Returns when they are there."""
@@ -90,6 +98,8 @@ class TrainingRun:
     def _end(self, status: str, reason: str | None = None) -> None:
         if self.id is None:
             return
+        if self._sampler:
+            self._sampler.stop()
         self._writer.submit(self._write_points)
         self._writer.shutdown()
         with going_on("the end of the run"):
@@ -98,7 +108,13 @@ class TrainingRun:
             self._client.set_terminated(self.id, status)
 
     def __enter__(self) -> Self:
+        if self.id is not None:
+            self._sampler = Sampler(self._log_sample).start()
         return self
+
+    def _log_sample(self, values: Mapping[str, float]) -> None:
+        """After a kill the clock has gone on, so no point comes twice."""
+        self.log(values, int(time.time() - self._began / 1000))
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -130,14 +146,14 @@ def going_on(what: str) -> Iterator[None]:
             _warned.add(what)
             uri = store.store_uri()
             print(
-                f"warning: MLflow: {what} could not be recorded in {scrub(uri)} ({_reason(error)}); "
-                f"{store.advice(uri)}. The results are complete without it",
+                f"warning: MLflow: {what} could not be recorded in {scrub(uri)}: {trouble(error, uri)}. "
+                "The results are complete without it; `uv run fovea sync` delivers it later",
                 file=sys.stderr,
             )
 
 
-def _reason(error: Exception) -> str:
-    text = " ".join(scrub(str(error)).split())
-    if "Max retries exceeded" in text:  # requests nests four messages in one
-        return "it does not answer"
-    return textwrap.shorten(text, 240, placeholder=" ...") or type(error).__name__
+def recorded_after_all(what: str) -> None:
+    """Take back the warning about `what`, if there was one; another failure is said again."""
+    if what in _warned:
+        _warned.remove(what)
+        print(f"MLflow: {what} could be recorded after all", file=sys.stderr)

@@ -23,6 +23,10 @@ from torch.nn.parallel import DistributedDataParallel
 
 from fovea.errors import UserError
 
+# torchrun keeps one store for all its attempts, in which a process that is started again finds the addresses of the
+# dead and waits for them, with torch 2.15 for half an hour. With this set to 1, each attempt has a store of its own.
+OWN_STORE = "TORCH_DISABLE_SHARE_RDZV_TCP_STORE"
+
 
 class World:
     """The processes of one training: this one is `rank` of `size`. A training alone is 0 of 1, and nothing is sent."""
@@ -89,9 +93,12 @@ class World:
 
 
 def join(device: torch.device) -> World:
-    """Meet the other processes, if torchrun has started this one."""
+    """Meet the other processes, if torchrun has started this one. Raises UserError if they would meet the dead."""
     if "RANK" not in os.environ:
         return World()
+    if os.environ.get("TORCHELASTIC_USE_AGENT_STORE") == "True":
+        raise UserError(f"torchrun: processes that it starts again would not find each other; set {OWN_STORE}=1, or "
+                        "run python stages/train.py, which starts machine.launcher so")
     dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
     return World(dist.get_rank(), dist.get_world_size())
 
@@ -109,7 +116,7 @@ def launch(launcher: str, script: Path | str) -> NoReturn:
     if not found:
         raise UserError(f"machine.launcher: {program}: no such program; install it, or set null for one process")
     sys.stdout.flush()
-    os.execv(found, [found, *options, str(script)])
+    os.execve(found, [found, *options, str(script)], os.environ | {OWN_STORE: "1"})
 
 
 class _Sum(torch.autograd.Function):
