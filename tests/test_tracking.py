@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fovea.tracking import delivery, evaluations, provenance, runs, store, training_run
+from fovea.tracking import delivery, evaluations, provenance, runs, schema, store, training_run
 from fovea.tracking.client import LONGEST_TAG, connect
 from tests.servers import free_port
 
@@ -369,6 +369,13 @@ def test_a_relative_sqlite_address_means_the_project_not_the_current_folder(
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "sqlite:///runs/my.db")
     assert store.store_uri() == f"sqlite:///{project.resolve()}/runs/my.db"
+
+
+def test_doctor_reads_the_version_of_the_tables_and_where_files_lie(project: Path, experiment: str) -> None:
+    finished()
+    tables = schema.read_tables(store.store_uri())
+    assert schema.age(tables.version) == "right" and schema.age("451aebb31d03") == "older"
+    assert tables.files == (project / "mlartifacts").as_uri()
 
 
 def test_the_ui_command_is_short_in_the_project_and_absolute_elsewhere(

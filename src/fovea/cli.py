@@ -182,6 +182,14 @@ def push(
 
 
 @app.command()
+def doctor() -> None:
+    """Look at everything that a run needs (Python, GPU, DVC, MLflow, disks, remote), and say what to do about it."""
+    from fovea.doctor.command import doctor as run
+
+    raise typer.Exit(run())
+
+
+@app.command()
 def lr_find(
     out: Annotated[Path, typer.Option(help="Folder for lr_find.csv and lr_find.png.")] = Path("reports"),
 ) -> None:
