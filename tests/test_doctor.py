@@ -133,6 +133,22 @@ def test_a_line_holds_no_password_and_nothing_that_a_terminal_obeys() -> None:
 # Python and its packages
 
 
+def test_what_may_be_broken_is_imported_by_checks_alone() -> None:
+    heavy = {"cv2", "dvc", "mlflow", "numpy", "pandas", "packaging", "psutil", "pynvml", "torch"}
+    code = f"import sys, fovea.doctor.command; print(*({heavy} & sys.modules.keys()))"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "\n"
+
+
+def test_a_library_that_cannot_be_imported_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "simplejpeg.py").write_text("raise OSError('libturbojpeg.so.0: cannot open shared object file')")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "simplejpeg", raising=False)
+    broken, sound = found_by("libraries")
+    assert broken.verdict == "error" and "simplejpeg cannot be imported: libturbojpeg.so.0: cannot" in broken.found
+    assert "uv sync --reinstall-package simplejpeg" in broken.remedy and "simplejpeg" not in sound.found
+
+
 def test_stages_that_would_run_with_another_python_are_named(
     project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -270,9 +286,9 @@ def test_a_repository_without_commit_and_name_is_named(
     project.run("git config user.useConfigOnly true")  # else git makes up a name on some machines
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("GIT_CONFIG_GLOBAL", os.devnull)
-    commit, name = found_by("git")
-    assert "no commit" in commit.found and commit.remedy.endswith("git commit -m Start")
-    assert "does not know your name" in name.found and "user.name" in name.remedy
+    without_commit, without_name = found_by("git")
+    assert "no commit" in without_commit.found and without_commit.remedy.endswith("git commit -m Start")
+    assert "does not know your name" in without_name.found and "user.name" in without_name.remedy
 
 
 def test_mistakes_in_params_are_all_named(project: Project) -> None:

@@ -19,6 +19,7 @@ IMPORTED = {  # what touches a pixel or a number, by the package that brings it;
     "pandas": "pandas", "pyarrow": "pyarrow", "scipy": "scipy", "sklearn": "scikit-learn", "matplotlib": "matplotlib",
 }  # fmt: skip
 SHARED = ("cv2", "PIL", "pynvml", "torch")  # modules that several packages bring, of which the last one installed wins
+NAMED = 3  # of what is missing
 ASKED = "import sys, fovea; print(sys.prefix); print(fovea.__path__[0])"
 AGAIN = "uv sync in the project; elsewhere install fovea again, in a new environment"
 
@@ -60,20 +61,24 @@ def _last(text: str) -> str:
 
 def check_libraries(place: Place) -> Iterator[Finding]:
     """Installed in the versions that are asked for, none twice, and importable."""
-    for lacking in sorted(set(unmet("fovea"))):
-        yield Finding("error", lacking, AGAIN)
+    if lacking := sorted(set(unmet("fovea"))):
+        more = f"; and {len(lacking) - NAMED} more" if len(lacking) > NAMED else ""
+        yield Finding("error", "; ".join(lacking[:NAMED]) + more, AGAIN)
     for module, packages in doubled().items():
         yield Finding("warning", f"{' and '.join(packages)} bring the same module {module}, and overwrite each other",
                       "uv sync in the project; elsewhere uninstall them all, then install fovea again")
-    there = []
+    sound = []
     for module, package in IMPORTED.items():
+        if (version := library_version(package)) == "none":
+            continue  # named above
         try:
             importlib.import_module(module)
-            there.append(f"{package} {library_version(package)}")
+            sound.append(f"{package} {version}")
         except Exception as error:  # OSError of a library of the system, whatever a broken one raises
             yield Finding("error", f"{package} cannot be imported: {one_line(error)}",
                           f"uv sync --reinstall-package {package}; elsewhere install it again")
-    yield Finding("ok", ", ".join(there))
+    if sound:
+        yield Finding("ok", ", ".join(sound))
     train = place.read("train", TrainParams)
     if train and train.model.startswith("timm/") and library_version("timm") == "none":
         yield Finding("error", f"train.model: {train.model} needs timm, which is not installed", "uv sync --extra timm")

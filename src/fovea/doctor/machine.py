@@ -114,13 +114,17 @@ def check_cpu(place: Place) -> Iterator[Finding]:
     workers = machine.workers if machine and machine.workers else cores
     found = f"{usable} of {cores} cores" if usable < cores else f"{cores} cores"
     if max(workers, threads) > usable:
-        yield Finding("warning", f"{found}, for which {workers} threads to decode and {threads} to compute are too many",
+        yield Finding("warning", f"{found} are fewer than {workers} threads to decode or {threads} to compute",
                       f"export OMP_NUM_THREADS={usable}, and machine.workers: {usable} in params.yaml")
-    elif "OMP_NUM_THREADS" in os.environ and threads < usable and try_device("auto")[0].type == "cpu":
+    elif "OMP_NUM_THREADS" in os.environ and threads < usable and _on_cpu(machine):
         yield Finding("warning", f"{found}, of which training uses {threads}, by OMP_NUM_THREADS",
                       "unset OMP_NUM_THREADS, unless other work needs the other cores")
     else:
         yield Finding("ok", f"{found}, torch uses {threads} threads")
+
+
+def _on_cpu(machine: MachineParams | None) -> bool:
+    return try_device(machine.device if machine else "auto")[0].type == "cpu"
 
 
 def check_memory(place: Place) -> Iterator[Finding]:

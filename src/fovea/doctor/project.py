@@ -73,7 +73,7 @@ def check_dvc(place: Place) -> Iterator[Finding]:
 
 def _reason(error: BaseException) -> str:
     """What DVC says, with what it says is the cause."""
-    causes = []
+    causes: list[str] = []
     cause: BaseException | None = error
     while cause and len(causes) < 3:
         text = one_line(cause) if isinstance(cause, Exception) else type(cause).__name__
