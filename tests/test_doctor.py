@@ -158,6 +158,8 @@ def test_stages_that_would_run_with_another_python_are_named(
     monkeypatch.delenv("PYTHONPATH", raising=False)
     finding = found_by("python")[1]
     assert "has no fovea: ModuleNotFoundError" in finding.found and "`uv run`" in finding.remedy
+    monkeypatch.setenv("PYTHONPATH", str(ROOT / "src"))
+    assert f"with the `python` on the PATH, of {sys.base_prefix}, not with this one" in found_by("python")[1].found
 
 
 def test_a_fovea_of_another_folder_is_named(project: Project) -> None:
@@ -307,7 +309,7 @@ def test_params_that_are_no_yaml_are_named_with_their_line_and_the_rest_still_an
 @pytest.mark.parametrize(
     ("name", "text", "words"),
     [
-        ("dvc.yaml", "stages:\n  ingest: [\n", "dvc.yaml"),
+        ("dvc.yaml", "stages:\n  ingest: [\n", "line 3, column 1"),
         ("dvc.yaml", "stages:\n  ingest: {command: x}\n", "dvc.yaml"),
         ("dvc.lock", "<<<<<<< HEAD\nschema: '2.0'\n=======\n", "dvc.lock"),
         (".dvc/config", "[core\n", "config file error"),
@@ -399,7 +401,7 @@ def test_a_rule_by_which_git_ignores_the_set_is_named(project: Project, line: st
 def test_images_that_git_would_take_are_named(project: Project) -> None:
     Path("data/.gitignore").write_text("/cache\n")
     assert "would take all of them" in only("gitignore").found
-    Path("data/.gitignore").write_text("/raw/*/*\n")
+    Path("data/.gitignore").write_text("/raw/*\n!/raw/*.dvc\n")
     assert only("gitignore").verdict == "ok"
 
 

@@ -72,12 +72,12 @@ def check_dvc(place: Place) -> Iterator[Finding]:
 
 
 def _reason(error: BaseException) -> str:
-    """What DVC says, with what it says is the cause."""
+    """What DVC says, and of its causes what it leaves out, such as the line of a file."""
     causes: list[str] = []
     cause: BaseException | None = error
     while cause and len(causes) < 3:
         text = one_line(cause) if isinstance(cause, Exception) else type(cause).__name__
-        causes += [text] if text not in causes else []
+        causes += [] if any(text in each for each in causes) else [text]
         cause = cause.__cause__
     return ": ".join(causes)
 
