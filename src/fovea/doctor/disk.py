@@ -101,7 +101,7 @@ def _copies(root: Path, cache: Path) -> bool:
 def judge(names: list[str], free: float, total: float, need: float) -> Finding:
     """What `free` of `total` bytes on the disk of these folders means where `need` more may come."""
     found = f"{free / GB:.1f} of {total / GB:.1f} GB free for {', '.join(names)}"
-    if need:
+    if need > FULL:
         found += f"; images and rows may take {need / GB:.1f} GB more"
     room = "make room: uv run fovea prune frees some, uv run dvc gc -w -a more"
     if free < FULL:
