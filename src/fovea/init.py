@@ -7,6 +7,7 @@ copied from where it runs; everything else from the repository around it or, in 
 
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import tomllib
@@ -46,7 +47,8 @@ def init(folder: Path, images: Path | None) -> int:
         _settle(project)
         code = _begin(project, images.absolute() if images else None)
         committed = _commit(project)
-    print(f"{folder}: made, {committed}\nNext: cd {folder}{'' if code else ' && uv run dvc repro'}")
+    there = f"cd {shlex.quote(str(folder))}"
+    print(f"{folder}: made, {committed}\nNext: {there if code else f'{there} && uv run dvc repro'}")
     return code
 
 
