@@ -10,6 +10,7 @@ import tomllib
 from pathlib import Path
 from typing import NamedTuple
 
+import pandas as pd
 import pytest
 import yaml
 from typer.testing import CliRunner
@@ -151,6 +152,12 @@ def test_the_pipeline_of_a_project_runs_and_then_has_nothing_to_do(project: Proj
     assert ran == list(STAGES)
     assert project.repro() == []
     assert "Fovea" in project.text("reports/report.html")
+
+
+def test_its_model_predicts_outside_a_project(project: Project, ran: list[str], installed: Installed) -> None:
+    done = installed.fovea("predict", "lesions/normal", "--model", "mine/models/model.pt")
+    assert done.returncode == 0, done.stderr
+    assert len(pd.read_csv(installed.home / "predicted.csv")) == 8
 
 
 def test_a_project_made_from_one_in_use_is_a_fresh_one(project: Project, ran: list[str], installed: Installed) -> None:
