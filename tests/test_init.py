@@ -198,7 +198,7 @@ def test_the_repository_makes_the_same_project_as_the_wheel(place: Path, install
 def test_where_images_need_a_decision_the_project_is_there(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write(place / "eyes", next(iter(AMBIGUOUS.values()))[0])
     code, output = call("init", "mine", "eyes")
-    assert code == 2 and output.endswith("mine: made, committed on main\nNext: cd mine\n")
+    assert code == 2 and output.endswith("Next: cd mine, and there what is said above\n")
     monkeypatch.chdir(place / "mine")
     said = re.findall(r"^Say which one: uv run fovea (.*)$", output, re.MULTILINE)
     assert call(*said[0].split())[0] == 0

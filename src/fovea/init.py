@@ -48,7 +48,8 @@ def init(folder: Path, images: Path | None) -> int:
         code = _begin(project, images.absolute() if images else None)
         committed = _commit(project)
     there = f"cd {shlex.quote(str(folder))}"
-    print(f"{folder}: made, {committed}\nNext: {there if code else f'{there} && uv run dvc repro'}")
+    then = ", and there what is said above" if code else " && uv run dvc repro"
+    print(f"{folder}: made, {committed}\nNext: {there}{then}")
     return code
 
 
