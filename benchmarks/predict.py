@@ -16,6 +16,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import cv2
 import torch
@@ -49,7 +50,7 @@ def write_photographs(folder: Path) -> None:
 def make_classifier() -> Classifier:
     """An untrained ResNet-18 of five grades: what it predicts costs the same."""
     torch.manual_seed(0)
-    shape = {"outputs": 5, "hidden": 0, "dropout": 0.0, "size": SIDE, "stem": "standard"}
+    shape: dict[str, Any] = {"outputs": 5, "hidden": 0, "dropout": 0.0, "size": SIDE, "stem": "standard"}
     model, _ = build_model("resnet18", **shape)
     record = {"model": "resnet18", **shape, "crop": None, "scaling": "imagenet", "loss": "cross_entropy",
               "square": SQUARE, "classes": list("01234")}

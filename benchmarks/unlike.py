@@ -20,13 +20,14 @@ import cv2
 import numpy as np
 import pandas as pd
 
-from benchmarks.real_training import CPU, FOLDER, Built, Fitted, asked, build, fit, sections
+from benchmarks.real_training import CPU, Built, Fitted, asked, build, fit, sections
 from fovea.cache.picture import make_square
 from fovea.classifier.classifier import Squares
 from fovea.evaluation.predict import chances
 from fovea.evaluation.unlike import FLAGGED, kept_features, make_reference, nearest, of_unit_length, shrunk
 from fovea.params.augment import SquareParams
 from fovea.training.data import make_rows
+from tests.real_sets import FOLDER
 
 SETS = ("palm", "aptos2019", "skin200")
 SETTINGS = {"augment.image_size": 96, "train.model": "resnet18", "train.full.epochs": 5, "train.batch_size": 32}

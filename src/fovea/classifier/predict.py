@@ -52,7 +52,7 @@ def batches(classifier: Classifier, images: Sequence[Image], workers: int) -> It
 
 def predict(
     classifier: Classifier, images: list[Image], workers: int, point: Point | None,
-    track: Callable[[Iterable[Batch], str, int], Iterator[Batch]],
+    track: Callable[[Iterable[Any], str, int], Iterator[Any]],
     explain: Callable[[Batch, pd.DataFrame], list[str]] | None = None,
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """A row for each image that could be used, and columns image and reason of the others.
