@@ -101,6 +101,17 @@ def inspect(
 
 
 @app.command()
+def init(
+    folder: Annotated[Path, typer.Argument(metavar="NAME", help="Folder that is made.")],
+    images: Annotated[Path | None, typer.Argument(help="Folder, archive, table or .npz with the images.")] = None,
+) -> None:
+    """Make a project of its own: a git repository with the pipeline and its code, on IMAGES or on the demo."""
+    from fovea.init import init as run
+
+    raise typer.Exit(run(folder, images))
+
+
+@app.command()
 def diff(
     old: Annotated[str, typer.Argument(help="Branch, tag, commit, experiment, or a manifest file (.parquet).")],
     new: Annotated[str | None, typer.Argument(help="Likewise; the workspace if left out.")] = None,
@@ -209,6 +220,22 @@ def show(
     from fovea.params.train import TrainParams
 
     print(contact_sheet.write_sheet(Path("data"), image, load("train", TrainParams), out))
+
+
+@app.command()
+def predict(
+    images: Annotated[list[str], typer.Argument(help="Images, folders, patterns in quotes, archives or URLs.")],
+    model: Annotated[str, typer.Option(help="File, or models:/NAME@ALIAS of the registry.")] = "models/model.pt",
+    out: Annotated[Path, typer.Option(help="CSV or Parquet file that is written.")] = Path("predicted.csv"),
+    at: Annotated[str | None, typer.Option(help="Operating point of the label, such as sensitivity=0.9.")] = None,
+    explain: Annotated[bool, typer.Option("--explain", help="Heat maps of what each label rests on.")] = False,
+    device: Annotated[str, typer.Option(help="cpu, cuda, mps, or auto: the best one here.")] = "auto",
+    workers: Annotated[int, typer.Option(min=0, help="Threads that decode; 0: one for each core.")] = 0,
+) -> None:
+    """Predict new images: probabilities, calibrated ones, a label, and whether an image is unlike the training ones."""
+    from fovea.classifier.command import predict as run
+
+    run(images, model, out, at, explain, device, workers)
 
 
 @app.command()
