@@ -104,7 +104,7 @@ def test_outside_of_a_project_the_machine_is_looked_at(tmp_path: Path, monkeypat
     done = CliRunner().invoke(app, ["doctor"])
     assert done.exit_code == 0 and not list(tmp_path.iterdir())
     assert re.search(r"\nok +torch +torch \d", "\n" + done.stdout)
-    assert re.search(r"\nskipped +project +there is none in this folder, so not looked at: git, params", done.stdout)
+    assert re.search(r"\nskipped +project +none in this folder .*, so not looked at: git, params", done.stdout)
 
 
 def test_a_check_that_fails_is_a_finding() -> None:

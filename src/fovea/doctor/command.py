@@ -84,7 +84,7 @@ def examine(place: Place) -> Iterator[tuple[str, Finding]]:
             yield from ((check.name, finding) for finding in look(check, place))
     if place.root is None:
         names = ", ".join(check.name for check in CHECKS if check.in_project)
-        yield "project", Finding("skipped", f"there is none in this folder, so not looked at: {names}")
+        yield "project", Finding("skipped", f"none in this folder (fovea init makes one), so not looked at: {names}")
 
 
 def look(check: Check, place: Place) -> list[Finding]:
