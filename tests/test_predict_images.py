@@ -17,6 +17,7 @@ from fovea.classifier import classifier as classifiers
 from fovea.classifier.classifier import Classifier, load_classifier, save_classifier
 from fovea.cli import app
 from fovea.errors import UserError
+from fovea.evaluation import predict as predicting
 from fovea.evaluation.calibration import scaled
 from fovea.evaluation.predict import predict
 from fovea.evaluation.table import probabilities
@@ -191,6 +192,16 @@ def test_validation_images_are_hardly_ever_flagged_and_noise_is(built: Cache, tm
     assert (found.see(built.take(val)).distances <= 1).sum() >= len(val) - 2
     noise = np.random.default_rng(0).integers(0, 256, (4, 32, 32, 3), dtype=np.uint8)
     assert (found.see(noise).distances > 1).all()
+
+
+def test_features_are_those_of_the_image_as_it_is_in_every_batch(
+    built: Cache, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    squares = built.take(np.arange(12))
+    expected = load_classifier(write_model(tmp_path / "one", built), CPU).see(squares).distances
+    found = load_classifier(write_model(tmp_path / "eight", built, views=8), CPU)
+    monkeypatch.setattr(predicting, "INFERENCE_BATCH", 5)
+    np.testing.assert_allclose(found.see(squares).distances, expected, rtol=1e-4)
 
 
 def test_without_validation_images_nothing_is_known(cache: Cache, tmp_path: Path) -> None:

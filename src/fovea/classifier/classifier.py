@@ -73,13 +73,13 @@ class Classifier:
         return make_square(content, SquareParams(**self.record["square"]), strict=True)[0]
 
     def see(self, squares: np.ndarray) -> Seen:
-        """Predict squares uint8 (n, size, size, 3); of at most `INFERENCE_BATCH`, as `evaluate` does it."""
+        """Predict squares uint8 (n, size, size, 3), n above 0."""
         cache: Any = Squares(squares)
         every = np.ones(len(squares), bool)
         rows = make_rows(cache, every, self.record["crop"], self.record["scaling"], self.device)
         with kept_features(self.model) as kept:
             found = chances(self.model, self.record, rows, self.prediction.views)
-        features = of_unit_length(kept[:1])  # of the first view: the image as it is
+        features = of_unit_length(kept)[: len(squares)]  # of the first view: the image as it is
         return Seen(found, self.prediction.reference.distances(features, shrunk(squares)))
 
     def labels(self, chances: np.ndarray, point: Point | None = None) -> np.ndarray:
