@@ -70,6 +70,7 @@ ELSEWHERE = {  # a command: the test that runs it with values of its own, and th
     "export MLFLOW_TRACKING_URI=http://127.0.0.1:5000": ("team.py", "MLFLOW_TRACKING_URI"),
     "export MLFLOW_TRACKING_USERNAME=ada": ("team.py", "MLFLOW_TRACKING_USERNAME"),
     "export MLFLOW_TRACKING_PASSWORD=...": ("team.py", "MLFLOW_TRACKING_PASSWORD"),
+    "uv run python -m tests.import_closure": ("test_dvc_yaml.py", "tests.import_closure"),
     "uv run fovea push": ("test_team_storage.py", "fovea push"),
 }
 NOWHERE = {  # a command: why no test here runs it
