@@ -22,7 +22,7 @@ from tests.trainings import run
 
 
 def metric(folder: Path) -> Any:
-    """Nine images of three classes, one of them predicted wrong: a figure, its interval, and whether a report has it."""
+    """Nine images of three classes, one predicted wrong: a figure, its interval, and whether a report has it."""
     labels = [*"aaabbbccc"]
     predicted = [*"aabbbbccc"]
     table = pd.DataFrame({"image": [f"{number}.jpg" for number in range(9)], "split": "test", "label": labels,

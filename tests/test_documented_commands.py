@@ -71,6 +71,8 @@ ELSEWHERE = {  # a command: the test that runs it with values of its own, and th
     "export MLFLOW_TRACKING_USERNAME=ada": ("team.py", "MLFLOW_TRACKING_USERNAME"),
     "export MLFLOW_TRACKING_PASSWORD=...": ("team.py", "MLFLOW_TRACKING_PASSWORD"),
     "uv run python -m tests.import_closure": ("test_dvc_yaml.py", "tests.import_closure"),
+    "uv run dvc gc -w -A --all-experiments": ("test_prune_project.py", "dvc gc -w"),
+    "uv run dvc exp remove NAME": ("test_prune_project.py", "dvc exp remove"),
     "uv run fovea push": ("test_team_storage.py", "fovea push"),
 }
 NOWHERE = {  # a command: why no test here runs it
