@@ -35,6 +35,15 @@ def test_costs_are_those_that_the_benchmarks_printed() -> None:
         assert figures and [figure for figure in figures if figure not in head_of(benchmark)] == [], (cost, benchmark)
 
 
+def test_results_of_recipes_are_those_that_their_files_and_the_benchmarks_have() -> None:
+    page = (ROOT / "docs/recipes.md").read_text(encoding="utf-8")
+    sources = [path.read_text(encoding="utf-8") for path in sorted(ROOT.glob("recipes/*.yaml"))]
+    sources += [head_of(f"{name}.py") for name in re.findall(r"benchmarks/(\w+)\.py", page)]
+    figures = re.findall(r"\d*\.\d{2,}", page)
+    assert len(figures) > 20
+    assert [figure for figure in figures if not any(figure in source for source in sources)] == []
+
+
 @pytest.mark.parametrize("page", PAGES)
 def test_links_and_scripts_that_a_page_names_are_there(page: str) -> None:
     text = (ROOT / page).read_text(encoding="utf-8")
