@@ -55,7 +55,7 @@ ELSEWHERE = {  # a command: the test that runs it with values of its own, and th
     "uv run dvc repro --force ingest": ("test_kill.py", "dvc repro --force"),
     "uv run dvc repro augment": ("test_kill.py", "dvc repro augment"),
     "uv run dvc fetch --all-branches": ("test_sync.py", "dvc fetch -q --all-branches"),
-    "uv run dvc remote add -d storage /mnt/team/fovea": ("test_team_storage.py", "dvc remote add -q folder"),
+    "uv run dvc remote add -d storage /mnt/team/fovea": ("test_pipeline.py", "dvc remote add -q -d storage"),
     "uv run dvc remote add -d storage s3://dvc-storage/fovea":
         ("test_team_storage.py", "dvc remote add -q -d storage s3://dvc-storage/fovea"),
     "uv run dvc remote modify storage endpointurl http://127.0.0.1:8333":
