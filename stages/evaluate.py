@@ -4,7 +4,8 @@
 
 Reads data/cache/, data/manifest.parquet, models/ and mlflow_run.json; writes reports/predictions.csv, metrics.json,
 intervals.json, calibration.json, operating_points.csv, subgroups.csv, suspicious_labels.csv, plots/, explanations/ and
-explanations.json beside it, and shows the figures in the MLflow run. Where the set has positions of lesions, as demo
+explanations.json beside it, models/prediction.pt for what `fovea predict` takes beside the model, and shows the figures
+in the MLflow run. Where the set has positions of lesions, as demo
 has, explanations are held against them.
 """
 
@@ -24,10 +25,12 @@ from fovea.evaluation.metrics import score_parts
 from fovea.evaluation.operating import operating_points
 from fovea.evaluation.pointing import pointing_game, read_marks
 from fovea.evaluation.predict import predict
+from fovea.evaluation.prediction import Prediction, digest_of, points_of, save_prediction
 from fovea.evaluation.robustness import robustness
 from fovea.evaluation.subgroups import subgroups, worst_of
 from fovea.evaluation.suspicious import suspicious_labels
 from fovea.evaluation.table import read_predictions, write_predictions
+from fovea.evaluation.unlike import make_reference
 from fovea.files import read_json, replacing, write_json
 from fovea.params.evaluate import EvaluateParams
 from fovea.params.machine import MachineParams
@@ -79,6 +82,10 @@ with replacing("reports/plots") as folder:
     if params.robustness:  # needs the model again, as what follows does
         changed = robustness(predictions, model, record, cache, device, params.views, shown)
         write_plot(folder / "robustness.csv", changed)
+
+found = Prediction(digest_of("models/model.pt"), params.views, calibrated["temperature"], points_of(points),
+                   make_reference(model, record, cache, device))
+save_prediction("models/prediction.pt", found)
 
 explainer = make_explainer(model, record, cache, device) if params.explain else None
 chosen = choose_images(predictions, classes, params.explain)

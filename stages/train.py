@@ -125,6 +125,7 @@ with (open_checkpoint(origin, machine.checkpoint) if world.rank == 0 else nullco
             **parts.shape,
             "scaling": params.scaling,
             "loss": params.loss.name,
+            "square": cache.attrs["square"],
             "classes": cache.attrs["classes"],
             "positive": cache.attrs["positive"],
         }

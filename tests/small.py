@@ -34,6 +34,8 @@ def write_cache(folder: Path, images: int = 48, size: int = 32, classes: tuple[s
     )
     index.attrs = {
         "name": "small", "classes": list(classes), "positive": None, "digest": "0" * 40, "size": size,
+        "square": {"image_size": size, "crop": "none", "fit": "pad", "interpolation": "bicubic", "exact": False,
+                   "normalise": "none"},
         "shards": ["0.npy"],
     }
     folder.mkdir(parents=True)

@@ -132,11 +132,11 @@ def test_an_exception_marks_the_run_failed_with_its_type_and_not_its_words() -> 
 
 def test_sigterm_marks_the_run_killed_and_ends_the_process(experiment: str) -> None:
     code = (
-        "import sys, time; sys.path.insert(0, sys.argv[1]); from test_tracking import start\n"
+        "import sys, time; sys.path.insert(0, sys.argv[1]); from tests.test_tracking import start\n"
         "from fovea.errors import report_user_errors; report_user_errors()\n"
         "with start() as training:\n    training.log({'lr': 1.0}, 1); print(training.id, flush=True); time.sleep(60)"
     )
-    command = [sys.executable, "-c", code, str(Path(__file__).parent)]
+    command = [sys.executable, "-c", code, str(ROOT)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as child:
         assert child.stdout is not None
         run_id = child.stdout.readline().strip()

@@ -204,6 +204,22 @@ def show(
 
 
 @app.command()
+def predict(
+    images: Annotated[list[str], typer.Argument(help="Images, folders, patterns in quotes, archives or URLs.")],
+    model: Annotated[str, typer.Option(help="File, or models:/NAME@ALIAS of the registry.")] = "models/model.pt",
+    out: Annotated[Path, typer.Option(help="CSV or Parquet file that is written.")] = Path("predicted.csv"),
+    at: Annotated[str | None, typer.Option(help="Operating point of the label, such as sensitivity=0.9.")] = None,
+    explain: Annotated[bool, typer.Option("--explain", help="Heat maps of what each label rests on.")] = False,
+    device: Annotated[str, typer.Option(help="cpu, cuda, mps, or auto: the best one here.")] = "auto",
+    workers: Annotated[int, typer.Option(min=0, help="Threads that decode; 0: one for each core.")] = 0,
+) -> None:
+    """Predict new images: probabilities, calibrated ones, a label, and whether an image is unlike the training ones."""
+    from fovea.classifier.command import predict as run
+
+    run(images, model, out, at, explain, device, workers)
+
+
+@app.command()
 def export_predictions(
     out: Annotated[Path, typer.Argument(help="CSV file that is written.")],
     predictions: Annotated[Path, typer.Option(help="File that is read.")] = Path("reports/predictions.csv"),

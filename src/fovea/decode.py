@@ -7,6 +7,7 @@ embedded colour profiles are not. For DICOM see dicom.py.
 """
 
 import io
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -22,6 +23,9 @@ from fovea.errors import UserError
 FORMATS = ("JPEG", "PNG", "TIFF", "WEBP", "BMP", "GIF")  # that Pillow may try
 ORIENTATION = 0x0112  # EXIF tag
 FACTORS = (1, 2, 4, 8)  # by which libjpeg shrinks while it decodes
+SURPLUS = re.compile(r"(\d+) extraneous bytes before marker 0xd9")  # what libjpeg says before the end of the image
+MOST_SURPLUS = 64       # bytes; a few stray ones are common and harmless
+CUT_SHORT = "truncated or damaged JPEG"
 DEEP_COLOUR = ("RGB;16", "RGBA;16", "LA;16")  # raw modes of which Pillow would keep the upper byte only
 Image.MAX_IMAGE_PIXELS = None  # Pillow's fixed limit: `ingest.max_pixels`, checked before decoding, takes its place
 
@@ -72,14 +76,14 @@ def header_of(image: Image.Image) -> Header:
     )
 
 
-def decode(data: bytes, header: Header, factor: int = 1) -> np.ndarray:
+def decode(data: bytes, header: Header, factor: int = 1, strict: bool = False) -> np.ndarray:
     """RGB uint8 (h, w, 3) as stored, not yet `upright`. `factor` (1, 2, 4, 8) shrinks a JPEG, rounding its sides up.
 
     Formats other than JPEG ignore `factor`, and so does a JPEG that only Pillow can decode. Raises UserError if the
-    bytes are damaged.
+    bytes are damaged; with `strict` also if those of a JPEG end early, which libjpeg replaces by grey.
     """
     try:
-        return _decode_jpeg(data, header, factor) if header.fast else _decode_other(data, header)
+        return _decode_jpeg(data, header, factor, strict) if header.fast else _decode_other(data, header)
     except UserError:
         raise
     except Exception as error:
@@ -135,16 +139,25 @@ def _orientation(image: Image.Image) -> int:
     return value if isinstance(value, int) and 1 <= value <= 8 else 1
 
 
-def _decode_jpeg(data: bytes, header: Header, factor: int) -> np.ndarray:
+def _decode_jpeg(data: bytes, header: Header, factor: int, strict: bool) -> np.ndarray:
     try:
         # libjpeg-turbo takes the smallest scale that keeps these sides, which is 1/factor
         pixels: np.ndarray = simplejpeg.decode_jpeg(
-            data, min_height=-(-header.height // factor), min_width=-(-header.width // factor),
-            strict=False,  # ingest has accepted what libjpeg merely warns of
+            data, min_height=-(-header.height // factor), min_width=-(-header.width // factor), strict=strict
         )
         return pixels
-    except ValueError:  # such as for stray bytes between segments, which Pillow passes over
-        return _decode_other(data, header)
+    except ValueError as error:
+        if strict and ends_early(error):
+            raise UserError(CUT_SHORT) from None
+        if strict:  # libjpeg merely warns; the pixels are those that it gives without a word
+            return _decode_jpeg(data, header, factor, strict=False)
+        return _decode_other(data, header)  # such as for stray bytes between segments, which Pillow passes over
+
+
+def ends_early(error: ValueError) -> bool:
+    """Whether simplejpeg's error means that the data of a JPEG end before its pixels do."""
+    surplus = SURPLUS.search(str(error))  # a tail of zeros decodes to grey, and leaves most of itself over
+    return "premature end" in str(error).lower() or bool(surplus and int(surplus[1]) > MOST_SURPLUS)
 
 
 def _decode_other(data: bytes, header: Header) -> np.ndarray:

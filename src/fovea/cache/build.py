@@ -17,7 +17,15 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from fovea.cache.keys import row_keys, shard_key, square_keys, square_settings, variant_settings, write_origins
+from fovea.cache.keys import (
+    row_keys,
+    shard_key,
+    square_keys,
+    square_params,
+    square_settings,
+    variant_settings,
+    write_origins,
+)
 from fovea.cache.known import KnownRows
 from fovea.cache.on_ray import RowsOnRay
 from fovea.cache.plan import plan_rows
@@ -66,7 +74,8 @@ def build_cache(
     cropped = records["cropped"][starts[index["shard"]] + index["row"]]
     lost = index["image"][~cropped & (index["variant"] == 0).to_numpy()]
     pixels = blake2b(records["crc"].tobytes(), digest_size=16).hexdigest()
-    index.attrs = {**manifest.attrs, "size": params.image_size, "pixels": pixels, "shards": index.attrs["shards"]}
+    index.attrs = {**manifest.attrs, "size": params.image_size, "square": square_params(params), "pixels": pixels,
+                   "shards": index.attrs["shards"]}
     index.to_parquet(folder / "index.parquet", index=False)
     return Built(summarise(index, sorted(lost)), rendered)
 

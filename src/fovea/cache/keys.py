@@ -13,21 +13,25 @@ import pandas as pd
 from fovea import decode, dicom, seeds
 from fovea.cache import circle, crop, field, normalise, picture, render, resize
 from fovea.files import write_json
-from fovea.params.augment import AugmentParams
+from fovea.params.augment import AugmentParams, SquareParams
 from fovea.store import code_of, library_version, origin_key
 
 SQUARE_CODE = code_of(decode, dicom, circle, crop, field, normalise, picture, resize)
 VARIANT_CODE = code_of(render, seeds)
 LIBRARIES = ("numpy", "opencv-python-headless", "pillow", "pydicom", "simplejpeg", "torch")  # that touch a pixel
-COUNTS = {"variants", "balance"}  # how many rows there are, not what is in them
-DRAWN = {"seed", "render"}        # what variants alone depend on
+DRAWN = {"seed", "render"}  # what variants alone depend on; the rest says how many there are
 KEY_BYTES = 16
+
+
+def square_params(params: AugmentParams) -> dict[str, Any]:
+    """The values of `SquareParams` alone."""
+    return params.model_dump(mode="json", include=set(SquareParams.model_fields))
 
 
 def square_origin(params: AugmentParams) -> dict[str, Any]:
     """What the squares depend on beside the images."""
     libraries = {name: library_version(name) for name in LIBRARIES}
-    return {"params": params.model_dump(mode="json", exclude=COUNTS | DRAWN), "code": SQUARE_CODE,
+    return {"params": square_params(params), "code": SQUARE_CODE,
             "libraries": libraries}
 
 

@@ -29,8 +29,9 @@ class Cache:
     """
 
     index: pd.DataFrame    # one row per cached row: image, digest, label, target, split, group, variant, shard, row
-    attrs: dict[str, Any]  # name, classes, positive and digest of the set; size in px; names of the shards; pixels:
-                           # digest of the CRC-32 of all rows, so that other pixels have another index
+    attrs: dict[str, Any]  # name, classes, positive and digest of the set; size in px; `SquareParams` as square;
+                           # names of the shards; pixels: digest of the CRC-32 of all rows, so that other pixels have
+                           # another index
 
     def __init__(self, folder: Path | str) -> None:
         folder = Path(folder)

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from fovea.cache.read import Cache
-from fovea.training.data import make_rows
+from fovea.training.data import Rows, make_rows
 from fovea.training.forward import INFERENCE_BATCH, logits
 from fovea.training.loss import decided, probabilities
 
@@ -30,20 +30,27 @@ def predict(
     """
     index = cache.index
     chosen = index["split"].isin(["val", "test"]).to_numpy()
-    rows = make_rows(cache, chosen, record["crop"], record["scaling"], device)
-    model.to(device).to(memory_format=torch.channels_last)  # as in training, so that no last bit differs
+    p = chances(model, record, make_rows(cache, chosen, record["crop"], record["scaling"], device), views, track)
+    table = index.loc[chosen, ["image", "split", "label"]].reset_index(drop=True)
+    classes = np.array(record["classes"], dtype=object)
+    table["prediction"] = classes[decided(record["loss"], p)]
+    table[[f"p_{name}" for name in classes]] = p
+    return table.sort_values("image", ignore_index=True)
+
+
+def chances(
+    model: nn.Module, record: dict[str, Any], rows: Rows, views: int,
+    track: Callable[[Iterable[Any], str, int], Iterator[Any]] = lambda batches, label, images: iter(batches),
+) -> np.ndarray:
+    """Probabilities float64 (n, classes) of all `rows`, in their order. The others as in `predict`."""
+    model.to(rows.device).to(memory_format=torch.channels_last)  # as in training, so that no last bit differs
     each = []
     for number in range(views):
         label = "evaluate" if views == 1 else f"evaluate view {number + 1}/{views}"
         batches = track(rows.in_order(INFERENCE_BATCH), label, len(rows))
         outputs = logits(model, (view(inputs, number) for inputs in batches))
         each.append(probabilities(record["loss"], outputs.cpu()).numpy())
-    p = np.mean(each, axis=0)
-    table = index.loc[chosen, ["image", "split", "label"]].reset_index(drop=True)
-    classes = np.array(record["classes"], dtype=object)
-    table["prediction"] = classes[decided(record["loss"], p)]
-    table[[f"p_{name}" for name in classes]] = p
-    return table.sort_values("image", ignore_index=True)
+    return np.asarray(np.mean(each, axis=0))
 
 
 def view(inputs: Tensor, number: int) -> Tensor:

@@ -15,7 +15,19 @@ import simplejpeg
 from PIL import Image, UnidentifiedImageError
 
 from fovea import dicom
-from fovea.decode import Header, decode, header_of, opened, read_exif, read_header, reduction, stored_as, upright
+from fovea.decode import (
+    CUT_SHORT,
+    Header,
+    decode,
+    ends_early,
+    header_of,
+    opened,
+    read_exif,
+    read_header,
+    reduction,
+    stored_as,
+    upright,
+)
 from fovea.errors import UserError
 from fovea.ingest.address import NO_FILE
 from fovea.ingest.digest import array_digest, bytes_digest
@@ -29,8 +41,6 @@ SPARE_BYTES = 64 << 20        # beyond that: metadata, further pictures
 HEADERS = 1 << 16             # bytes at the start of a JPEG in which its frame is looked for
 DEEP_JPEG = re.compile(rb"^\xff\xd8.*?\xff[\xc0-\xc3\xc5-\xc7\xc9-\xcb\xcd-\xcf]..[\x09-\x10]", re.DOTALL)
 MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")  # of a JPEG, but for those within the data of a scan
-SURPLUS = re.compile(r"(\d+) extraneous bytes before marker 0xd9")  # what libjpeg says before the end of the image
-MOST_SURPLUS = 64             # bytes; a few stray ones are common and harmless
 
 
 Recall = Callable[[str], Facts | None]  # what is known of a content by its digest
@@ -156,21 +166,33 @@ def _compression(image: Image.Image) -> str:
 def _decode_small(data: bytes, header: Header) -> np.ndarray:
     """RGB uint8, not upright, the whole stream read; of a JPEG at the smallest scale that keeps `SIDE` px."""
     if header.format == "png":
-        return _decode_png(data, header)
+        pixels = decode(data, header)
+        if not pixels[-1].any():  # Pillow leaves black what the data do not reach, without a word
+            require_whole(data, header)
+        return pixels
     if not header.fast:
         return decode(data, header)
-    if data.rfind(b"\xff\xd9") < data.rfind(b"\xff\xda") and not _has_end(data):  # libjpeg does not always tell
-        raise UserError("truncated or damaged JPEG")
+    require_whole(data, header)
     factor = reduction(header, SIDE)
     height, width = -(-header.height // factor), -(-header.width // factor)
     try:
         small: np.ndarray = simplejpeg.decode_jpeg(data, min_height=height, min_width=width, fastdct=True, strict=True)
         return small
     except ValueError as error:
-        surplus = SURPLUS.search(str(error))  # a tail of zeros decodes to grey, and leaves most of itself over
-        if "premature end" in str(error).lower() or (surplus and int(surplus[1]) > MOST_SURPLUS):
-            raise UserError("truncated or damaged JPEG") from None  # Pillow would fill the missing rows with grey
+        if ends_early(error):
+            raise UserError(CUT_SHORT) from None  # Pillow would fill the missing rows with grey
     return decode(data, replace(header, fast=False))  # Pillow judges what libjpeg warns of
+
+
+def require_whole(data: bytes, header: Header) -> None:
+    """Raise UserError for a JPEG without an end, or a PNG without its last rows. Decodes nothing.
+
+    libjpeg does not always tell, Pillow never does.
+    """
+    if header.fast and data.rfind(b"\xff\xd9") < data.rfind(b"\xff\xda") and not _has_end(data):
+        raise UserError(CUT_SHORT)
+    if header.format == "png" and _lacks_rows(data):
+        raise UserError("truncated or damaged PNG")
 
 
 def _has_end(data: bytes) -> bool:
@@ -183,13 +205,6 @@ def _has_end(data: bytes) -> bool:
         if kind not in (0xD8, 0x01):  # all others have a length; after a scan's header its data are passed over
             place += max(2, int.from_bytes(data[place : place + 2]))
     return False
-
-
-def _decode_png(data: bytes, header: Header) -> np.ndarray:
-    pixels = decode(data, header)
-    if not pixels[-1].any() and _lacks_rows(data):  # Pillow leaves black what the data do not reach, without a word
-        raise UserError("truncated or damaged PNG")
-    return pixels
 
 
 def _lacks_rows(data: bytes) -> bool:

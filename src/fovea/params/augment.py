@@ -30,9 +30,12 @@ class VariantParams(Section):
         return scale
 
 
-class AugmentParams(Section):
-    """`image_size`, not `size`: DVC's run cache leaves out every key of that name, and would restore the pixels of
-    another size (treeverse/dvc issue 10296)."""
+class SquareParams(Section):
+    """What makes the square of an image, of those that are trained on and of new ones alike.
+
+    `image_size`, not `size`: DVC's run cache leaves out every key of that name, and would restore the pixels of another
+    size (treeverse/dvc issue 10296).
+    """
 
     image_size: Annotated[int, Field(ge=8, le=4096)]
     crop: Literal["fundus", "centre", "none"]
@@ -40,6 +43,9 @@ class AugmentParams(Section):
     interpolation: Literal["bicubic", "bilinear"]
     exact: bool
     normalise: Literal["none", "ben_graham", "clahe_lightness", "clahe_green"]
+
+
+class AugmentParams(SquareParams):
     seed: Annotated[int, Field(ge=0)]
     variants: Annotated[int, Field(ge=0)]
     balance: bool

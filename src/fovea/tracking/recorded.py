@@ -10,9 +10,9 @@ RUN, METRICS, INTERVALS = "mlflow_run.json", "reports/metrics.json", "reports/in
 MODEL, HISTORY, STEPS = "models/model.json", "reports/history.csv", "reports/steps.csv"
 SUMMARY = "reports/summary.md"
 OF_TRAINING = {"model": ["models/model.pt", MODEL], "": [HISTORY, STEPS]}  # folder within the run: files of the project
-OF_EVALUATION = {"evaluation": [f"reports/{name}" for name in (
+OF_EVALUATION = {"evaluation": ["models/prediction.pt", *(f"reports/{name}" for name in (
     "metrics.json", "intervals.json", "calibration.json", "operating_points.csv", "subgroups.csv", "predictions.csv",
-    "suspicious_labels.csv", "explanations.json")]}  # fmt: skip
+    "suspicious_labels.csv", "explanations.json"))]}  # fmt: skip
 OF_REPORT = {"report": ["reports/report.html", "reports/figures", SUMMARY]}
 COUNTED = ("epoch", "samples")  # columns of history.csv that are no figures
 
