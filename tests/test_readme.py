@@ -44,6 +44,12 @@ def test_results_of_recipes_are_those_that_their_files_and_the_benchmarks_have()
     assert [figure for figure in figures if not any(figure in source for source in sources)] == []
 
 
+def test_the_page_on_design_names_every_folder_of_the_library() -> None:
+    page = (ROOT / "docs/design.md").read_text(encoding="utf-8").partition("\n## The stages\n")[0]
+    folders = {path.parent.name for path in (ROOT / "src/fovea").glob("*/__init__.py")} - {"demo"}
+    assert [name for name in sorted(folders) if f"{name}/`" not in page] == []
+
+
 @pytest.mark.parametrize("page", PAGES)
 def test_links_and_scripts_that_a_page_names_are_there(page: str) -> None:
     text = (ROOT / page).read_text(encoding="utf-8")
