@@ -29,7 +29,7 @@ from fovea.training.forward import INFERENCE_BATCH
 IMAGE, AT = "image", "at"      # the column of a request, and its parameter
 MOST_IMAGES = INFERENCE_BATCH  # of a request
 MOST_BYTES = 64 << 20          # of all files of a request together, before base64
-MOST_PIXELS = 50_000_000       # of one image, and of all that are decoded at once: 16-bit ones take 25 bytes each
+MOST_PIXELS = 50_000_000       # of one image, and of all that are decoded at once: at 14 bytes each, at most 48
 LIARS = ("tiff", "dicom")      # may have tiles and frames that are larger than their header says
 
 
