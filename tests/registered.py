@@ -19,7 +19,7 @@ from fovea.training.model import build_model, save_model
 from tests.small import write_cache
 
 CLASSES = ["a", "b", "c"]
-SHAPE = {"outputs": 3, "hidden": 0, "dropout": 0.0, "size": 32, "stem": "standard"}
+SHAPE: dict[str, Any] = {"outputs": 3, "hidden": 0, "dropout": 0.0, "size": 32, "stem": "standard"}
 
 
 def predicted(images: pd.DataFrame, right: float, seed: int = 0) -> pd.DataFrame:

@@ -8,9 +8,11 @@ import importlib.metadata
 import importlib.util
 import os
 import re
+import shutil
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from modulefinder import ModuleFinder
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -171,18 +173,33 @@ def fetch_model(uri: str, folder: Path) -> Path:
 
 
 def write_package(folder: Path, run_id: str, packaged: Packaged) -> None:
-    """Write the files of a version. They hold all of Fovea, so that it predicts by the preprocessing that it was
-    trained with wherever `NEEDED` is installed, whatever Fovea is there."""
+    """Write the files of a version. They hold the code, so that it predicts by the preprocessing that it was trained
+    with wherever `NEEDED` is installed, whatever Fovea is there."""
     import mlflow.pyfunc
     from mlflow.models import Model
 
-    mlflow.pyfunc.save_model(
-        folder, loader_module=LOADER, data_path=str(packaged.classifier), code_paths=[str(Path(fovea.__file__).parent)],
-        mlflow_model=Model(artifact_path=folder.name, run_id=run_id), signature=_signature(packaged.classes),
-        input_example=pd.DataFrame({"image": [packaged.example]}), pip_requirements=requirements(packaged.network),
-        metadata=dict(packaged.metadata),
-    )
+    with tempfile.TemporaryDirectory() as code:
+        copy_code(Path(code))
+        mlflow.pyfunc.save_model(
+            folder, loader_module=LOADER, data_path=str(packaged.classifier), code_paths=[f"{code}/fovea"],
+            mlflow_model=Model(artifact_path=folder.name, run_id=run_id), signature=_signature(packaged.classes),
+            input_example=pd.DataFrame({"image": [packaged.example]}), pip_requirements=requirements(packaged.network),
+            metadata=dict(packaged.metadata),
+        )
     packaged.rows.to_parquet(folder / ROWS, index=False)
+
+
+def copy_code(folder: Path) -> None:
+    """Copy the modules of Fovea that `LOADER` imports, and no more: to a server each file is a request."""
+    with tempfile.TemporaryDirectory() as alone:  # so that what else is installed is not followed
+        Path(alone, "fovea").symlink_to(Path(fovea.__file__).parent)
+        finder = ModuleFinder([alone])
+        finder.import_hook(LOADER)
+        for module in finder.modules.values():
+            if module.__file__:  # those of Python itself have none
+                copy = folder / Path(module.__file__).relative_to(alone)
+                copy.parent.mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(module.__file__, copy)
 
 
 def _signature(classes: Sequence[str]) -> Any:
