@@ -1,5 +1,6 @@
 """Results that can be registered, without a pipeline: the files that the stages leave, of a small network."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +17,12 @@ from fovea.evaluation.table import write_predictions
 from fovea.evaluation.unlike import make_reference
 from fovea.files import write_json
 from fovea.training.model import build_model, save_model
+from tests.import_closure import ROOT
+from tests.servers import Server
 from tests.small import write_cache
 
 CLASSES = ["a", "b", "c"]
-SHAPE: dict[str, Any] = {"outputs": 3, "hidden": 0, "dropout": 0.0, "size": 32, "stem": "standard"}
+COMMANDS = [line.strip() for line in (ROOT / "docs/serving.md").read_text("utf-8").splitlines() if line[:4] == "    "]
 
 
 def predicted(images: pd.DataFrame, right: float, seed: int = 0) -> pd.DataFrame:
@@ -44,10 +47,14 @@ def held_images(count: int = 240) -> pd.DataFrame:
     })  # fmt: skip
 
 
-def write_result(folder: Path, images: pd.DataFrame, table: pd.DataFrame, run: dict[str, Any], seed: int = 0) -> None:
+def write_result(
+    folder: Path, images: pd.DataFrame, table: pd.DataFrame, run: dict[str, Any], seed: int = 0,
+    network: str = "squeezenet1_1", size: int = 32,
+) -> None:
     """A workspace after `dvc repro`, with a network of random weights that has not made `table`."""
-    cache = folder / "cache"
-    write_model(folder / "models", Cache(cache) if cache.exists() else write_cache(cache), table, images, seed)
+    folder_of = folder / "cache"
+    cache = Cache(folder_of) if folder_of.exists() else write_cache(folder_of, size=size)
+    write_model(folder / "models", cache, table, images, seed, network)
     for name in ("data", "reports"):
         (folder / name).mkdir(exist_ok=True)
     images.drop(columns="split").to_parquet(folder / "data/manifest.parquet")
@@ -60,14 +67,25 @@ def write_result(folder: Path, images: pd.DataFrame, table: pd.DataFrame, run: d
     (folder / "dvc.lock").write_text(yaml.safe_dump({"schema": "2.0", "stages": {"all": {"cmd": "", "outs": outs}}}))
 
 
-def write_model(folder: Path, cache: Cache, table: pd.DataFrame, images: pd.DataFrame, seed: int = 0) -> None:
+def write_model(
+    folder: Path, cache: Cache, table: pd.DataFrame, images: pd.DataFrame, seed: int, network: str
+) -> None:
     """model.pt of a random network and the prediction.pt that belongs to it."""
     torch.manual_seed(seed)
-    model = build_model("squeezenet1_1", *SHAPE.values())[0].eval()
-    record = {"model": "squeezenet1_1", **SHAPE, "crop": None, "scaling": "unit", "loss": "cross_entropy",
+    shape: dict[str, Any] = {"outputs": 3, "hidden": 0, "dropout": 0.0, "size": cache.attrs["size"], "stem": "standard"}
+    model = build_model(network, *shape.values())[0].eval()
+    record = {"model": network, **shape, "crop": None, "scaling": "unit", "loss": "cross_entropy",
               "square": cache.attrs["square"], "classes": CLASSES, "positive": None}
     save_model(folder / "model.pt", model, record)
     points = operating_points(table, CLASSES, None, images.set_index("image")["group"], {"sensitivity": [0.5]})
     reference = make_reference(model, record, cache, torch.device("cpu"))
     found = Prediction(digest_of(folder / "model.pt"), 2, 1.5, points_of(points), reference)
     save_prediction(folder / "prediction.pt", found)
+
+
+def serving(folder: Path, port: int, environment: Mapping[str, str]) -> Server:
+    """The server of `fovea@champion` in the store of the project `folder`, by the lines of docs/serving.md."""
+    store, limit, serve = (next(line for line in COMMANDS if line.startswith(first))
+                           for first in ("export", "ulimit", "uv run mlflow"))
+    command = f"{store}\n{limit}\nexec {serve.removeprefix('uv run ').replace('5001', str(port))}"
+    return Server(["bash", "-c", command], port, folder, "serving", environment=environment)

@@ -1,6 +1,7 @@
 """What `fovea promote` registers, and when it moves the champion: as a function of two tables, and in a real store."""
 
 import re
+import shlex
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -28,7 +29,7 @@ from fovea.tracking import runs
 from fovea.tracking.client import connect
 from fovea.tracking.registry import CHAMPION, KEY, PREVIOUS, Registry
 from tests.project import Project
-from tests.registered import CLASSES, held_images, predicted, write_result
+from tests.registered import CLASSES, COMMANDS, held_images, predicted, write_result
 
 test_rows.__test__ = False  # type: ignore[attr-defined]
 IMAGES = held_images()
@@ -168,8 +169,10 @@ class Registering:
     def write(self, right: float, training: int = 0, images: pd.DataFrame = IMAGES) -> None:
         write_result(self.folder, images, predicted(images, right), self.trainings[training], training)
 
-    def promote(self, *arguments: str, run: str = "workspace") -> tuple[int, str]:
-        result = CliRunner().invoke(app, ["promote", run, "--name", self.name, *arguments])
+    def promote(self, *arguments: str) -> tuple[int, str]:
+        """Of the workspace, if the first of `arguments` is an option."""
+        run = [] if arguments and not arguments[0].startswith("-") else ["workspace"]
+        result = CliRunner().invoke(app, ["promote", *run, *arguments, "--name", self.name])
         assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
         return result.exit_code, " ".join(result.output.split())
 
@@ -327,15 +330,26 @@ def test_wrong_options_are_said_before_anything_is_registered(project: Registeri
     assert not project.client.search_registered_models(f"name = '{project.name}'")
 
 
-def test_a_tag_is_registered_whatever_lies_in_the_workspace(project: Registering, tmp_path: Path) -> None:
+def test_the_lines_of_the_documentation_promote_revisions_whatever_lies_in_the_workspace(
+    project: Registering, tmp_path: Path
+) -> None:
+    """Of two branches, first one, then the other."""
     copy = Project(tmp_path / "copy")
     project.write(0.8)
     shutil.copytree(project.folder, copy.folder, ignore=shutil.ignore_patterns("mlflow.db*", "mlartifacts", "cache"))
     copy.run("git init -q -b main")
-    copy.commit("A result")
-    copy.run("git tag v1")
+    copy.commit("Narrow")
+    copy.run("git checkout -q -b wider")
+    write_result(copy.folder, IMAGES, predicted(IMAGES, 0.9), project.trainings[1], 1)
+    copy.commit("Wider")
     (copy.folder / "models/model.pt").write_bytes(b"another")
+    project.name = "fovea"
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(copy.folder)
-        code, _ = project.promote(run="v1")
-    assert code == 0 and project.tags("1")["fovea.result"].endswith("A result")
+        for line in COMMANDS:
+            if line.startswith("uv run fovea promote"):
+                code, told = project.promote(*shlex.split(line)[4:])
+                assert code == 0, told
+    assert project.tags("1")["fovea.result"].endswith("Wider") and project.tags("2")["fovea.result"].endswith("Narrow")
+    assert project.tags("2")["fovea.forced"] == "wider misses the new camera"
+    assert project.aliases() == {CHAMPION: "2", PREVIOUS: "1"}

@@ -31,12 +31,12 @@ from fovea.classifier.serving import MOST_BYTES, MOST_IMAGES, Room, Served
 from fovea.promote.command import example, promote
 from fovea.tracking import runs
 from fovea.tracking.registry import NEEDED
+from tests import registered
 from tests.import_closure import ROOT, import_closure
-from tests.registered import held_images, predicted, write_result
+from tests.registered import COMMANDS, held_images, predicted, write_result
 from tests.servers import Server, free_port
 from tests.test_dicom import dicom
 
-COMMANDS = [line.strip() for line in (ROOT / "docs/serving.md").read_text("utf-8").splitlines() if line[:4] == "    "]
 POINT = "a:sensitivity=0.5"
 
 
@@ -85,11 +85,8 @@ def serving(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serving]:
         write_result(folder, images, predicted(images, 0.8), {"run_id": run.id, "training": "one"})
         assert promote("workspace", "fovea", "balanced_accuracy", 0, "")
     port = free_port()
-    uri, limit, serve = (next(line for line in COMMANDS if line.startswith(first))
-                         for first in ("export", "ulimit", "uv run mlflow"))
-    command = f"{uri}\n{limit}\nexec {serve.removeprefix('uv run ').replace('5001', str(port))}"
     environment = {"PYTHONPATH": str(folder / "other"), "OMP_NUM_THREADS": "1"}
-    with Server(["bash", "-c", command], port, folder, "serving", environment=environment) as server:
+    with registered.serving(folder, port, environment) as server:
         process = next(each for each in server.processes() if "uvicorn" in " ".join(each.cmdline()[:2]))
         yield Serving(port, process, load_classifier(folder / "models/model.pt", torch.device("cpu")), folder)
 

@@ -195,7 +195,8 @@ def copy_code(folder: Path) -> None:
         Path(alone, "fovea").symlink_to(Path(fovea.__file__).parent)
         finder = ModuleFinder([alone])
         finder.import_hook(LOADER)
-        for module in finder.modules.values():
+        found: dict[str, Any] = finder.modules
+        for module in found.values():
             if module.__file__:  # those of Python itself have none
                 copy = folder / Path(module.__file__).relative_to(alone)
                 copy.parent.mkdir(parents=True, exist_ok=True)
