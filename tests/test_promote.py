@@ -113,6 +113,17 @@ def test_a_better_one_is_promoted_and_a_margin_lets_a_little_worse_one_pass() ->
     assert not decide(champion, better, "balanced_accuracy", harm - 1e-6).harmless
 
 
+def test_without_an_interval_it_must_be_right_wherever_the_champion_is() -> None:
+    """As where both say the same of each image of a class, so that no resample differs from another."""
+    perfect = rows_of(1.0)
+    constant = perfect.assign(prediction="a")
+    better, worse = (decide(*pair, "balanced_accuracy", 0) for pair in ((perfect, constant), (constant, perfect)))
+    assert better.figure and better.figure["interval"] is None and better.harmless
+    assert not worse.harmless and "too few for an interval" in worse.why
+    other = perfect.assign(prediction="b")
+    assert not decide(other, constant, "balanced_accuracy", 0).harmless
+
+
 def test_of_log_loss_the_lower_is_better() -> None:
     champion, better = rows_of(0.7), rows_of(0.9)
     assert decide(better, champion, "log_loss", 0).harmless and not decide(champion, better, "log_loss", 0).harmless

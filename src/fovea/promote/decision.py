@@ -58,9 +58,7 @@ def decide(challenger: pd.DataFrame, champion: pd.DataFrame, by: str, margin: fl
     if why := _too_few(challenger, champion, rows["compared"]):
         return Verdict(False, why, rows, None)
     figure = found["figures"][by]
-    test = found["mcnemar"]
-    same = not figure["difference"] and not test["only_one_right"] and not test["only_other_right"]
-    return Verdict(*_judge(figure, by, margin, same), rows, figure)
+    return Verdict(*_judge(figure, by, margin, found["mcnemar"]["only_other_right"]), rows, figure)
 
 
 def _too_few(challenger: pd.DataFrame, champion: pd.DataFrame, compared: int) -> str:
@@ -76,12 +74,15 @@ def _too_few(challenger: pd.DataFrame, champion: pd.DataFrame, compared: int) ->
     return ""
 
 
-def _judge(figure: dict[str, Any], by: str, margin: float, same: bool) -> tuple[bool, str]:
+def _judge(figure: dict[str, Any], by: str, margin: float, lost: int) -> tuple[bool, str]:
+    """`lost` are the images on which the champion alone is right."""
     if figure["difference"] is None:
         return False, f"{by} is not defined on these images"
+    worse = figure["difference"] if by in LOWER_IS_BETTER else -figure["difference"]
     if figure["interval"] is None:  # it does not vary over resamples, or is mostly undefined in them
-        return (True, "both are right on the same images") if same else (
-            False, f"these images are too few for an interval of {by}")
+        if worse > 0 or lost:
+            return False, f"these images are too few for an interval of {by}"
+        return True, "it is right wherever the champion is"
     low, high = figure["interval"]
     harm = high if by in LOWER_IS_BETTER else -low
     if harm <= margin:
