@@ -101,6 +101,17 @@ def inspect(
 
 
 @app.command()
+def init(
+    folder: Annotated[Path, typer.Argument(metavar="NAME", help="Folder that is made.")],
+    images: Annotated[Path | None, typer.Argument(help="Folder, archive, table or .npz with the images.")] = None,
+) -> None:
+    """Make a project of its own: a git repository with the pipeline and its code, on IMAGES or on the demo."""
+    from fovea.init import init as run
+
+    raise typer.Exit(run(folder, images))
+
+
+@app.command()
 def diff(
     old: Annotated[str, typer.Argument(help="Branch, tag, commit, experiment, or a manifest file (.parquet).")],
     new: Annotated[str | None, typer.Argument(help="Likewise; the workspace if left out.")] = None,
@@ -179,6 +190,14 @@ def push(
     from fovea.push import push as run
 
     run(remote)
+
+
+@app.command()
+def doctor() -> None:
+    """Look at everything that a run needs (Python, GPU, DVC, MLflow, disks, remote), and say what to do about it."""
+    from fovea.doctor.command import doctor as run
+
+    raise typer.Exit(run())
 
 
 @app.command()
