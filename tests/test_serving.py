@@ -11,6 +11,7 @@ import time
 import zlib
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from importlib.metadata import packages_distributions
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -178,6 +179,13 @@ def test_a_wrong_request_gets_its_reason_alone(
 def test_a_request_has_so_many_bytes_and_no_more(serving: Serving) -> None:
     with pytest.raises(MlflowException, match="96 MiB of images; a request has 64 at most"):
         Served(serving.classifier).predict(pd.DataFrame({"image": ["A" * MOST_BYTES] * 2}))
+
+
+def test_a_distance_that_is_not_known_is_null(serving: Serving) -> None:
+    found = serving.classifier.prediction
+    unknown = replace(serving.classifier, prediction=replace(found, reference=found.reference._replace(limits=None)))
+    table = Served(unknown).predict(pd.DataFrame({"image": [GOOD]}))
+    assert json.loads(json.dumps(table.to_dict(orient="records"), allow_nan=False))[0]["distance"] is None
 
 
 def test_a_wrong_column_is_said_without_all_that_was_sent(serving: Serving) -> None:

@@ -85,7 +85,9 @@ class Served:
         squares = np.stack([self._square(number, file) for number, file in enumerate(files)])
         with self._seeing:  # the hooks on the model are one request's alone
             seen = self.classifier.see(squares)
-        return table_of(self.classifier, [""] * len(files), seen, point).drop(columns="image")
+        table = table_of(self.classifier, [""] * len(files), seen, point).drop(columns="image")
+        table["distance"] = table["distance"].astype(object).where(table["distance"].notna(), None)  # JSON has no NaN
+        return table
 
     def _square(self, number: int, file: bytes) -> np.ndarray:
         try:

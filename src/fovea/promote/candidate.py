@@ -31,7 +31,7 @@ class Candidate:
     def key(self) -> str:
         """Tells this model with this evaluation from any other."""
         found = self.classifier.prediction
-        beside = [found.model, found.views, found.temperature, found.points, found.reference.threshold]
+        beside = [found.model, found.views, found.temperature, found.points, found.reference.limits]
         return digest_of([beside, self.rows.to_csv(index=False, float_format="%.9g")])
 
     @property
