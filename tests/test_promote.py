@@ -23,7 +23,7 @@ from fovea.compare.side import read_workspace
 from fovea.errors import UserError
 from fovea.evaluation.paired import COMPARED
 from fovea.promote.candidate import read_candidate
-from fovea.promote.command import _register
+from fovea.promote.command import _register, _require_still
 from fovea.promote.decision import decide, test_rows
 from fovea.tracking import runs
 from fovea.tracking.client import connect
@@ -271,6 +271,17 @@ def test_what_a_kill_left_is_completed(project: Registering, tmp_path: Path) -> 
         code, _ = project.promote()
         assert code == 0 and len(project.versions()) == number + 1
     assert project.aliases() == {CHAMPION: "2", PREVIOUS: "1"}
+
+
+def test_a_champion_that_another_promotion_made_meanwhile_is_not_replaced(project: Registering) -> None:
+    for number, right in enumerate((0.6, 0.8)):
+        project.write(right, number)
+        project.promote()
+    registry = Registry(project.name)
+    first = registry.version("1")
+    assert first is not None
+    with pytest.raises(UserError, match="version 2 has become the champion; promote again"):
+        _require_still(registry, first)
 
 
 def test_the_files_of_a_version_predict_and_name_no_patient(project: Registering, tmp_path: Path) -> None:

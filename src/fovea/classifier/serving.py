@@ -7,7 +7,6 @@ fetched, and texts, files and pixels are measured before any of them is decoded.
 import base64
 import binascii
 import json
-import os
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -131,4 +130,4 @@ def _file(number: int, text: str) -> bytes:
 def _load_pyfunc(path: str) -> Served:
     """What MLflow calls with the path of the file of `save_classifier`."""
     cv2.setNumThreads(1)  # many requests at once already take every core
-    return Served(load_classifier(path, choose_device(os.environ.get("FOVEA_DEVICE", "auto"))))
+    return Served(load_classifier(path, choose_device("auto")))

@@ -42,15 +42,19 @@ def promote(name: str, model: str, by: str, margin: float, force: str) -> bool:
         return True
     verdict = decide(candidate.rows, registry.rows(champion), by, margin)
     decision = _decision(verdict, force)
-    print("\n".join(_lines(challenger, champion, verdict, by, decision)))
     registry.describe(challenger, _outcome(champion, verdict, by, decision, force))
-    if not (verdict.harmless or force):
-        return False
+    if moved := decision != "refused":
+        _require_still(registry, champion)
+        registry.crown(challenger, champion)
+    print("\n".join(_lines(challenger, champion, verdict, by, decision)))
+    return moved
+
+
+def _require_still(registry: Registry, champion: Registered) -> None:
+    """The challenger was held against this one and no other."""
     now = registry.holder(CHAMPION)
     if now is None or now.version != champion.version:
         raise UserError(f"meanwhile {now or 'nothing'} has become the champion; promote again, to compare with it")
-    registry.crown(challenger, champion)
-    return True
 
 
 def _register(registry: Registry, candidate: Candidate, folder: Path) -> Registered:
