@@ -167,7 +167,7 @@ def test_a_missing_member_is_named(tmp_path: Path, address: str) -> None:
 
 def test_a_damaged_image_is_named(tmp_path: Path) -> None:
     (tmp_path / "a.png").write_bytes(b"no image")
-    with pytest.raises(UserError, match=r"a.png: cannot be decoded"):
+    with pytest.raises(UserError, match=r"a.png: not an image"):
         build(tmp_path / "cache", tmp_path, *tables(["a.png"], [digest(b"no image")], [0], ["train"]))
 
 
