@@ -1,6 +1,7 @@
 """Losses over logits, the probabilities and the class that logits of each loss mean."""
 
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -102,7 +103,7 @@ def probabilities(name: str, logits: Tensor) -> Tensor:
     """
     logits = logits.double()
     if name == "ordinal":
-        above = torch.sigmoid(logits).cummin(1).values
+        above = torch.stack(list(accumulate(torch.sigmoid(logits).unbind(1), torch.minimum)), dim=1)  # ONNX has no cummin
         ones, zeros = torch.ones_like(above[:, :1]), torch.zeros_like(above[:, :1])
         return torch.cat([ones, above], dim=1) - torch.cat([above, zeros], dim=1)
     if name == "binary_cross_entropy" and logits.shape[1] == 1:
