@@ -1,5 +1,6 @@
 """`fovea export`: a classifier as one file for others, as PyTorch or ONNX."""
 
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -55,8 +56,8 @@ def _write_onnx(out: Path, classifier: Classifier, folder: Path, int8: bool) -> 
     cache = matching(folder, classifier)
     training, validation = (part(cache, *asked) if cache else None for asked in (("train", CALIBRATION), ("val", MOST)))
     if int8 and not (training and validation):
-        raise UserError(f"--int8: needs the training and validation images of this very model, and {folder} has not got "
-                        "them; export it where it was trained, after dvc repro or dvc checkout")
+        raise UserError(f"--int8: needs the training and validation images of this very model, and {folder} has not "
+                        "got them; export it where it was trained, after dvc repro or dvc checkout")
     proto = graphs.to_onnx(classifier)
     squares = validation.squares if validation else drawn(classifier.record["square"]["image_size"])
     chance, distance = checked(proto, classifier, squares)
@@ -72,7 +73,7 @@ def _write_onnx(out: Path, classifier: Classifier, folder: Path, int8: bool) -> 
 
 
 def matching(folder: Path, classifier: Classifier) -> Cache | None:
-    """The cache in `folder` if the classifier was evaluated on just this one, so that its parts are those of training."""
+    """The cache in `folder` if it is the one that the classifier was evaluated on: its parts are those of training."""
     if not (folder / "index.parquet").is_file():
         return None
     cache = Cache(folder)
@@ -113,13 +114,14 @@ def _small(whole: Any, classifier: Classifier, training: Images, validation: Ima
     small = to_int8(whole, training.squares)
     found = measured(classifier.record["loss"], whole, small, *validation)
     graphs.write_metadata(small, {**graphs.metadata(classifier), "int8": found})
-    before, after = speeds([whole, small], validation.squares)
+    before, after = speeds([partial(graphs.run, graphs.open_session(proto)) for proto in (whole, small)],
+                           validation.squares)
     figures = ", ".join(f"{name.replace('_', ' ')} {found['before'][name]:.4f} -> {found['after'][name]:.4f}"
                         for name in found["before"])
     return small, [
         f"int8, ranges from {len(training.targets)} training images, on {found['n']} validation images: {figures}",
-        f"int8 changes {found['labels_changed']} labels, and a probability by {found['largest_difference']:.4f} at most, "
-        f"{found['mean_difference']:.4f} in the mean",
-        f"int8: {whole.ByteSize() / 1e6:.1f} MB -> {small.ByteSize() / 1e6:.1f} MB, {before:.2f} ms -> {after:.2f} ms an "
-        f"image ({before / after:.2f} times as fast; threads: {torch.get_num_threads()})",
+        f"int8 changes {found['labels_changed']} labels, and a probability by {found['largest_difference']:.4f} at "
+        f"most, {found['mean_difference']:.4f} in the mean",
+        f"int8: {whole.ByteSize() / 1e6:.1f} MB -> {small.ByteSize() / 1e6:.1f} MB, {before:.2f} ms -> {after:.2f} ms "
+        f"an image ({before / after:.2f} times as fast; threads: {torch.get_num_threads()})",
     ]

@@ -1,13 +1,14 @@
 """A graph with weights and activations in eight bits, and what that costs.
 
-Static quantisation by ONNX Runtime, in pairs of QuantizeLinear and DequantizeLinear: weights by channel in seven of eight
-bits, because processors without VNNI add products of eight-bit ones up in sixteen bits, which overflow. So the loss that is
-measured here is that of every machine. Of an activation the range is the mean over batches of its extremes: of ranges from
-the extremes of all images, and of percentiles, which keep all activations in memory, those came closest on aptos2019.
+Static quantisation by ONNX Runtime, in pairs of QuantizeLinear and DequantizeLinear. Weights, by channel, get seven of
+the eight bits: processors without VNNI add products of two full bytes up in sixteen bits, which overflow, so that the
+loss measured here would not be theirs. The range of an activation is the mean over batches of its extremes. With
+SqueezeNet on aptos2019 that came closer to the whole graph than the extremes of all images, or percentiles of them,
+which ONNX Runtime finds with all activations in memory.
 """
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -22,7 +23,7 @@ from fovea.training.scores import score
 CALIBRATION = 256  # images
 BATCH = 16         # of calibration, and of what is timed
 ROUNDS = 7         # of timing
-# The layers with weights, and what passes eight bits on. More, such as softmax and sums, cost a ViT ten times the error
+# Layers with weights, and what passes eight bits on. Softmax, sums and norms as well made ViT-tiny nine times worse
 OPERATIONS = ["Conv", "Gemm", "MatMul", "Relu", "MaxPool", "Concat"]
 DOUBLE = 11        # `onnx.TensorProto.DOUBLE`
 
@@ -89,14 +90,13 @@ def _figures(seen: Seen, labels: np.ndarray, targets: np.ndarray) -> dict[str, f
             "log_loss": float(log_losses(targets, chances).mean()), "unlike": float(seen.unlike.mean())}
 
 
-def speeds(protos: list[Any], squares: np.ndarray) -> list[float]:
-    """ms that an image takes in each of some graphs: the median of batches of up to `BATCH` squares, in turns."""
-    sessions = [open_session(proto) for proto in protos]
+def speeds(ways: list[Callable[[np.ndarray], Any]], squares: np.ndarray) -> list[float]:
+    """ms that an image takes in each of some ways: the median of batches of up to `BATCH` squares, in turns."""
     batch = squares[:BATCH]
-    taken: list[list[float]] = [[] for _ in sessions]
+    taken: list[list[float]] = [[] for _ in ways]
     for _ in range(ROUNDS):
-        for session, times in zip(sessions, taken, strict=True):
+        for way, times in zip(ways, taken, strict=True):
             start = time.perf_counter()
-            run(session, batch)
+            way(batch)
             times.append(time.perf_counter() - start)
     return [1000 * float(np.median(times)) / len(batch) for times in taken]

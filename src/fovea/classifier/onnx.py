@@ -78,7 +78,7 @@ def to_onnx(classifier: Classifier) -> Any:
     """
     require_onnx()
     if sum(value.nbytes for value in classifier.model.state_dict().values()) >= 0.98 * LARGEST:
-        raise UserError(f"{classifier.record['model']}: is larger than 2 GB, which an ONNX file can't be; export it as .pt")
+        raise UserError(f"{classifier.record['model']}: an ONNX file can't have its 2 GB or more; export it as .pt")
     size = classifier.record["square"]["image_size"]
     example = torch.zeros(2, size, size, 3, dtype=torch.uint8)
     try:
@@ -107,7 +107,7 @@ def metadata(classifier: Classifier) -> dict[str, Any]:
     """What whoever has the file alone must know to use it, as plain values."""
     record, prediction = classifier.record, classifier.prediction
     return {
-        "input": "squares: RGB levels 0 to 255, cropped, resized and normalised as `square` says; all else is in the graph",
+        "input": "RGB levels 0 to 255, cropped, resized and normalised as `square` says; the graph does all else",
         "square": record["square"],
         "classes": record["classes"],
         "positive": record["positive"],
