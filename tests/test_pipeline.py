@@ -8,8 +8,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from typer.testing import CliRunner
 
 from fovea.cache.read import Cache
+from fovea.cli import app
 from tests.miniatures import write_fundus_lesions
 from tests.project import SMALL, STAGES, Project
 
@@ -145,6 +147,16 @@ def test_the_kept_epoch_scored_on_validation_what_its_saved_predictions_score(pr
     assert best["val_balanced_accuracy"] == pytest.approx(right.groupby(val["label"]).mean().mean())
     chance = val.apply(lambda row: row[f"p_{row['label']}"], axis=1)
     assert best["val_loss"] == pytest.approx(-np.log(chance).mean(), abs=1e-4)
+
+
+def test_an_exported_model_is_checked_on_the_validation_images(
+    project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`evaluate` notes which cache its figures are of, and so `export` knows the images again."""
+    monkeypatch.chdir(project.folder)
+    done = CliRunner().invoke(app, ["export", str(tmp_path / "small.onnx")])
+    images = json.loads(project.text("reports/metrics.json"))["val"]["n"]
+    assert f"on {images} validation images: " in done.output
 
 
 def parent_runs(project: Project) -> list[str]:

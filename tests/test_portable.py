@@ -18,7 +18,6 @@ from typer.testing import CliRunner
 
 from fovea.cache.read import Cache
 from fovea.classifier import onnx as graphs
-from fovea.classifier.classifier import Classifier
 from fovea.cli import app
 from fovea.evaluation.prediction import Prediction, digest_of, save_prediction
 from fovea.training.model import save_model
@@ -63,15 +62,9 @@ def run_bare(bare: Path, folder: Path, code: str) -> list[Any]:
     return [ast.literal_eval(line) for line in done.stdout.splitlines()]
 
 
-@pytest.fixture
-def classifier(cache: Cache, tmp_path: Path) -> Classifier:
-    return make_classifier(cache, tmp_path / "cache", "resnet18", largest=2)
-
-
-def test_both_files_of_a_model_load_without_fovea(
-    cache: Cache, classifier: Classifier, bare: Path, tmp_path: Path
-) -> None:
+def test_both_files_of_a_model_load_without_fovea(cache: Cache, bare: Path, tmp_path: Path) -> None:
     """models/model.pt as `train` writes it, and what `fovea export` makes of it."""
+    classifier = make_classifier(cache, tmp_path / "cache", "resnet18", largest=2)
     save_model(tmp_path / "model.pt", classifier.model, classifier.record)
     prediction = Prediction(**{**vars(classifier.prediction), "model": digest_of(tmp_path / "model.pt")})
     save_prediction(tmp_path / "prediction.pt", prediction)
@@ -118,8 +111,9 @@ def test_the_lines_for_other_nets_build_what_fovea_builds(
 
 
 def test_the_lines_for_onnx_give_the_probabilities_of_fovea(
-    cache: Cache, classifier: Classifier, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    cache: Cache, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    classifier = make_classifier(cache, tmp_path / "cache", "squeezenet1_1", largest=2)
     proto = graphs.to_onnx(classifier)
     (tmp_path / "fundus.onnx").write_bytes(proto.SerializeToString())
     monkeypatch.chdir(tmp_path)
