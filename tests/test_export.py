@@ -28,7 +28,7 @@ OUTPUTS = {"ordinal": 2, "binary_cross_entropy": 3, "cross_entropy": 3, "focal":
 
 
 def make_classifier(
-    cache: Cache, folder: Path, model: str, views: int = 1, largest: float = 50, **changes: Any
+    cache: Cache, folder: Path, model: str, views: int = 1, largest: float = 12, **changes: Any
 ) -> Classifier:
     """With random weights, logits up to `largest`, and a temperature that makes small probabilities large."""
     loss = changes.get("loss", "cross_entropy")
@@ -83,7 +83,7 @@ def exported(place: Place, tmp_path_factory: pytest.TempPathFactory) -> Path:
     [
         ("squeezenet1_1", 1, {"scaling": "caffe", "crop": 24, "size": 24}),
         ("squeezenet1_1", 2, {"loss": "ordinal", "scaling": "symmetric", "hidden": 8}),
-        ("squeezenet1_1", 1, {"loss": "binary_cross_entropy", "scaling": "unit"}),
+        ("squeezenet1_1", 1, {"loss": "binary_cross_entropy", "scaling": "unit", "largest": 50}),
         ("squeezenet1_1", 8, {"loss": "binary_cross_entropy", "outputs": 1, "classes": ["a", "b"]}),
         ("resnet18", 2, {"loss": "focal", "stem": "small"}),
         ("timm/convnext_atto", 2, {}),
