@@ -30,7 +30,8 @@ OF_TORCH, OF_ONNX = re.findall(r"^```python\n(.*?)^```$", PAGE, re.MULTILINE | r
 
 def packages(*names: str) -> dict[str, Path]:
     """What these distributions and their requirements have installed: top-level names and where they are."""
-    todo, seen, found = [Requirement(name) for name in names], set(), {}
+    todo, seen = [Requirement(name) for name in names], set()
+    found: dict[str, Path] = {}
     while todo:
         wanted = todo.pop()
         if (wanted.name, *sorted(wanted.extras)) in seen:

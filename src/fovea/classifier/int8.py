@@ -8,7 +8,7 @@ which ONNX Runtime finds with all activations in memory.
 """
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -28,27 +28,32 @@ OPERATIONS = ["Conv", "Gemm", "MatMul", "Relu", "MaxPool", "Concat"]
 DOUBLE = 11        # `onnx.TensorProto.DOUBLE`
 
 
+class Reader:
+    """Squares (n, size, size, 3) as the quantizer asks for them."""
+
+    def __init__(self, squares: np.ndarray) -> None:
+        self.batches = (squares[first : first + BATCH] for first in range(0, len(squares), BATCH))
+
+    def get_next(self) -> dict[str, np.ndarray] | None:
+        """The inputs of the next batch, None behind the last one."""
+        batch = next(self.batches, None)
+        return None if batch is None else {INPUT: batch}
+
+
 def to_int8(proto: Any, squares: np.ndarray) -> Any:
     """A copy of the graph `proto` of `to_onnx` that computes its logits in eight bits; `squares` uint8 (n, size, size,
     3), of training images, give the ranges."""
     import onnx
     from onnxruntime import quantization
 
-    class Reader(quantization.CalibrationDataReader):
-        def __init__(self) -> None:
-            self.batches: Iterator[np.ndarray] = (squares[i : i + BATCH] for i in range(0, len(squares), BATCH))
-
-        def get_next(self) -> dict[str, np.ndarray] | None:
-            batch = next(self.batches, None)
-            return None if batch is None else {INPUT: batch}
-
     with TemporaryDirectory() as folder, quiet():
         whole, small = Path(folder) / "whole.onnx", Path(folder) / "int8.onnx"
         onnx.save(proto, whole)
         quantization.quantize_static(
-            whole, small, Reader(), quantization.QuantFormat.QDQ, OPERATIONS, per_channel=True, reduce_range=True,
-            activation_type=quantization.QuantType.QUInt8, weight_type=quantization.QuantType.QInt8,
-            nodes_to_quantize=before_probabilities(proto.graph), extra_options={"CalibMovingAverage": True},
+            whole, small, Reader(squares), quantization.QuantFormat.QDQ, OPERATIONS, per_channel=True,
+            reduce_range=True, activation_type=quantization.QuantType.QUInt8,
+            weight_type=quantization.QuantType.QInt8, nodes_to_quantize=before_probabilities(proto.graph),
+            extra_options={"CalibMovingAverage": True},
         )  # fmt: skip
         return onnx.load(small)
 
