@@ -10,12 +10,14 @@ import onnx
 import onnxruntime
 import pytest
 import torch
+from torch import nn
 from typer.testing import CliRunner, Result
 
 from fovea.cache.read import Cache
 from fovea.classifier import onnx as graphs
 from fovea.classifier.classifier import Classifier, save_classifier
 from fovea.cli import app
+from fovea.errors import UserError
 from fovea.evaluation.prediction import Point, Prediction, data_of
 from fovea.evaluation.unlike import make_reference
 from fovea.training.data import make_rows
@@ -41,7 +43,7 @@ def make_classifier(
     with torch.no_grad():
         rows = make_rows(cache, np.ones(len(cache), bool), record["crop"], record["scaling"], CPU)
         logits = network(next(rows.in_order(48)))
-        last = head[-1] if isinstance(head, torch.nn.Sequential) else head
+        last = head[-1] if isinstance(head, nn.Sequential) else head
         for values in last.parameters():
             values.mul_(largest / logits.abs().max())
     points = [Point("b", "sensitivity", 0.9, 0.4)]
@@ -146,6 +148,24 @@ def test_a_graph_that_gives_something_else_is_not_written(
     done = place.export(tmp_path / "x.onnx")
     assert done.exit_code == 1 and "nothing is written" in done.output
     assert not list(tmp_path.iterdir())
+
+
+def test_a_net_that_torch_cannot_export_is_refused_in_one_line(
+    place: Place, capfd: pytest.CaptureFixture[str]
+) -> None:
+    class Falling(nn.Module):
+        """ONNX has no cummin."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.model = place.classifier.model
+
+        def forward(self, inputs: torch.Tensor) -> torch.Tensor:
+            return torch.as_tensor(self.model(inputs.cummin(3).values))
+
+    with pytest.raises(UserError, match=r"^squeezenet1_1: torch can't export it to ONNX \(.*cummin.*as \.pt$"):
+        graphs.to_onnx(Classifier(Falling(), place.classifier.record, place.classifier.prediction, CPU))
+    assert not any(capfd.readouterr())
 
 
 def test_int8_is_smaller_and_says_its_loss(place: Place, exported: Path, tmp_path: Path) -> None:

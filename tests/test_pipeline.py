@@ -1,6 +1,7 @@
 """What `dvc repro` runs again after which change, what it restores, and what it leaves in MLflow."""
 
 import json
+import re
 import sqlite3
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from typer.testing import CliRunner
 
 from fovea.cache.read import Cache
 from fovea.cli import app
+from tests.import_closure import ROOT
 from tests.miniatures import write_fundus_lesions
 from tests.project import SMALL, STAGES, Project
 
@@ -152,11 +154,14 @@ def test_the_kept_epoch_scored_on_validation_what_its_saved_predictions_score(pr
 def test_an_exported_model_is_checked_on_the_validation_images(
     project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """`evaluate` notes which cache its figures are of, and so `export` knows the images again."""
+    """The lines of docs/export.md. `evaluate` notes which cache its figures are of, so that `export` knows it again."""
     monkeypatch.chdir(project.folder)
-    done = CliRunner().invoke(app, ["export", str(tmp_path / "small.onnx")])
+    lines = re.findall(r"^    uv run fovea (export .*?)(?:  .*)?$", (ROOT / "docs/export.md").read_text(), re.MULTILINE)
+    done = [CliRunner().invoke(app, line.replace("fundus", str(tmp_path / "fundus")).split()) for line in lines]
+    assert [each.exit_code for each in done] == [0, 0, 0]
     images = json.loads(project.text("reports/metrics.json"))["val"]["n"]
-    assert f"on {images} validation images: " in done.output
+    for each in done[1:]:
+        assert f"on {images} validation images: " in each.output
 
 
 def parent_runs(project: Project) -> list[str]:

@@ -1,10 +1,11 @@
 """A classifier as an ONNX graph: from squares on, what `Classifier.see` does, in one file that explains itself."""
 
+import io
 import json
 import logging
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -12,11 +13,12 @@ import torch
 from torch import Tensor, nn
 
 from fovea.classifier.classifier import Classifier
-from fovea.errors import UserError, one_line
+from fovea.errors import UserError
 from fovea.evaluation.predict import view
 from fovea.evaluation.unlike import NEIGHBOURS, kept_features
 from fovea.training.forward import INFERENCE_BATCH
 from fovea.training.loss import probabilities
+from fovea.training.model import first_line
 from fovea.training.scaling import Scaling
 
 LARGEST = 2**31  # bytes of an ONNX file, which is one message of protobuf
@@ -88,7 +90,10 @@ def to_onnx(classifier: Classifier) -> Any:
                 output_names=list(Seen._fields), dynamic_shapes={INPUT: {0: torch.export.Dim("n")}},
             )  # fmt: skip
     except torch.onnx.OnnxExporterError as error:
-        raise UserError(f"{classifier.record['model']}: torch can't export it to ONNX ({one_line(error)}); "
+        cause: Any = error
+        while cause.__cause__:
+            cause = cause.__cause__
+        raise UserError(f"{classifier.record['model']}: torch can't export it to ONNX ({first_line(cause)}); "
                         "export it as .pt") from None
     return described(program.model_proto, classifier)
 
@@ -159,11 +164,11 @@ def require_onnx() -> None:
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Without what exporter and quantizer say of their own progress and of each other's deprecations."""
+    """Without what exporter and quantizer say of their own progress, of deprecations, and of graphs that fail."""
     level = logging.root.manager.disable
     logging.disable(logging.WARNING)
     try:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()):
             warnings.simplefilter("ignore")
             yield
     finally:
