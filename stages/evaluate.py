@@ -25,7 +25,7 @@ from fovea.evaluation.metrics import score_parts
 from fovea.evaluation.operating import operating_points
 from fovea.evaluation.pointing import pointing_game, read_marks
 from fovea.evaluation.predict import predict
-from fovea.evaluation.prediction import Prediction, digest_of, points_of, save_prediction
+from fovea.evaluation.prediction import Prediction, data_of, digest_of, points_of, save_prediction
 from fovea.evaluation.robustness import robustness
 from fovea.evaluation.subgroups import subgroups, worst_of
 from fovea.evaluation.suspicious import suspicious_labels
@@ -83,8 +83,8 @@ with replacing("reports/plots") as folder:
         changed = robustness(predictions, model, record, cache, device, params.views, shown)
         write_plot(folder / "robustness.csv", changed)
 
-found = Prediction(digest_of("models/model.pt"), params.views, calibrated["temperature"], points_of(points),
-                   make_reference(model, record, cache, device))
+found = Prediction(digest_of("models/model.pt"), data_of(cache, "data/cache"), params.views,
+                   calibrated["temperature"], points_of(points), make_reference(model, record, cache, device))
 save_prediction("models/prediction.pt", found)
 
 explainer = make_explainer(model, record, cache, device) if params.explain else None

@@ -37,5 +37,5 @@ def write_model(
     save_model(path, model, record)
     points = [Point(classes[-1], "sensitivity", 0.9, 1 / len(classes))] if points is None else points
     reference = make_reference(*load_model(path), cache, CPU)
-    save_prediction(folder / "prediction.pt", Prediction(digest_of(path), views, temperature, points, reference))
+    save_prediction(folder / "prediction.pt", Prediction(digest_of(path), {}, views, temperature, points, reference))
     return path

@@ -79,7 +79,7 @@ def write_model(
     save_model(folder / "model.pt", model, record)
     points = operating_points(table, CLASSES, None, images.set_index("image")["group"], {"sensitivity": [0.5]})
     reference = make_reference(model, record, cache, torch.device("cpu"))
-    found = Prediction(digest_of(folder / "model.pt"), 2, 1.5, points_of(points), reference)
+    found = Prediction(digest_of(folder / "model.pt"), {}, 2, 1.5, points_of(points), reference)
     save_prediction(folder / "prediction.pt", found)
 
 

@@ -1,6 +1,7 @@
 """What `dvc repro` runs again after which change, what it restores, and what it leaves in MLflow."""
 
 import json
+import re
 import sqlite3
 from pathlib import Path
 from typing import Any
@@ -8,8 +9,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from typer.testing import CliRunner
 
 from fovea.cache.read import Cache
+from fovea.cli import app
+from tests.import_closure import ROOT
 from tests.miniatures import write_fundus_lesions
 from tests.project import SMALL, STAGES, Project
 
@@ -145,6 +149,19 @@ def test_the_kept_epoch_scored_on_validation_what_its_saved_predictions_score(pr
     assert best["val_balanced_accuracy"] == pytest.approx(right.groupby(val["label"]).mean().mean())
     chance = val.apply(lambda row: row[f"p_{row['label']}"], axis=1)
     assert best["val_loss"] == pytest.approx(-np.log(chance).mean(), abs=1e-4)
+
+
+def test_an_exported_model_is_checked_on_the_validation_images(
+    project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The lines of docs/export.md. `evaluate` notes which cache its figures are of, so that `export` knows it again."""
+    monkeypatch.chdir(project.folder)
+    lines = re.findall(r"^    uv run fovea (export .*?)(?:  .*)?$", (ROOT / "docs/export.md").read_text(), re.MULTILINE)
+    done = [CliRunner().invoke(app, line.replace("fundus", str(tmp_path / "fundus")).split()) for line in lines]
+    assert [each.exit_code for each in done] == [0, 0, 0]
+    images = json.loads(project.text("reports/metrics.json"))["val"]["n"]
+    for each in done[1:]:
+        assert f"on {images} validation images: " in each.output
 
 
 def parent_runs(project: Project) -> list[str]:

@@ -253,6 +253,19 @@ def promote(
 
 
 @app.command()
+def export(
+    out: Annotated[Path, typer.Argument(help="File that is written, .pt or .onnx.")],
+    model: Annotated[str, typer.Option(help="File, or models:/NAME@ALIAS of the registry.")] = "models/model.pt",
+    int8: Annotated[bool, typer.Option("--int8", help="ONNX in eight bits, and what that costs.")] = False,
+    cache: Annotated[Path, typer.Option(help="Images of the training, for the comparison.")] = Path("data/cache"),
+) -> None:
+    """Write a model with all that prediction takes as one file for PyTorch or ONNX, checked against the original."""
+    from fovea.classifier.export import export as run
+
+    run(out, model, int8, cache)
+
+
+@app.command()
 def export_predictions(
     out: Annotated[Path, typer.Argument(help="CSV file that is written.")],
     predictions: Annotated[Path, typer.Option(help="File that is read.")] = Path("reports/predictions.csv"),

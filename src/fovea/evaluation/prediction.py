@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import pandas as pd
 import torch
 
+from fovea.cache.read import Cache
 from fovea.errors import UserError
 from fovea.evaluation.unlike import Reference
 from fovea.files import replacing
@@ -31,10 +32,18 @@ class Prediction:
     """Found on validation images. `model` is the md5 of the model's file, to which all this belongs."""
 
     model: str
+    data: dict[str, str]  # `data_of` the cache whose images these were
     views: int
     temperature: float | None
     points: list[Point]
     reference: Reference
+
+
+def data_of(cache: Cache, folder: Path | str) -> dict[str, str]:
+    """The image set of `cache` in `folder`: its `name` and `digest`, and the md5 of the `index`, which stands for parts
+    and pixels too."""
+    return {"name": cache.attrs["name"], "digest": cache.attrs["digest"],
+            "index": digest_of(Path(folder) / "index.parquet")}
 
 
 def points_of(table: pd.DataFrame) -> list[Point]:

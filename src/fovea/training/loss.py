@@ -1,6 +1,7 @@
 """Losses over logits, the probabilities and the class that logits of each loss mean."""
 
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -102,13 +103,18 @@ def probabilities(name: str, logits: Tensor) -> Tensor:
     """
     logits = logits.double()
     if name == "ordinal":
-        above = torch.sigmoid(logits).cummin(1).values
+        falling = accumulate(torch.exp(_log_sigmoid(logits)).unbind(1), torch.minimum)  # ONNX has no cummin
+        above = torch.stack(list(falling), dim=1)
         ones, zeros = torch.ones_like(above[:, :1]), torch.zeros_like(above[:, :1])
         return torch.cat([ones, above], dim=1) - torch.cat([above, zeros], dim=1)
     if name == "binary_cross_entropy" and logits.shape[1] == 1:
-        positive = torch.sigmoid(logits)
-        return torch.cat([1 - positive, positive], dim=1)
-    return torch.softmax(F.logsigmoid(logits) if name == "binary_cross_entropy" else logits, dim=1)
+        return torch.softmax(torch.cat([torch.zeros_like(logits), logits], dim=1), dim=1)
+    return torch.softmax(_log_sigmoid(logits) if name == "binary_cross_entropy" else logits, dim=1)
+
+
+def _log_sigmoid(logits: Tensor) -> Tensor:
+    """As `F.logsigmoid`, in steps that are exact in ONNX Runtime too: its sigmoid is 0 below -37, even in float64."""
+    return logits.clamp(max=0) - torch.log1p(torch.exp(-logits.abs()))
 
 
 def predicted(name: str, logits: Tensor) -> Tensor:
