@@ -88,6 +88,17 @@ ELSEWHERE = {  # a command: the test that runs it with values of its own, and th
     "uv run fovea sync": ("test_sync.py", "fovea sync"),
     "uv run fovea export-predictions predictions.csv": ("test_recipes_run.py", "fovea export-predictions"),
     "uv run fovea push": ("test_team_storage.py", "fovea push"),
+    "uv run fovea promote wider": ("test_promote.py", "uv run fovea promote"),
+    "uv run fovea promote wider --margin 0.02 --by auroc_macro": ("test_promote.py", "uv run fovea promote"),
+    'uv run fovea promote main --force "wider misses the new camera"': ("test_promote.py", "uv run fovea promote"),
+    "export MLFLOW_TRACKING_URI=sqlite:///mlflow.db": ("registered.py", "export"),
+    "ulimit -d 6000000": ("registered.py", "ulimit"),
+    "uv run mlflow models serve -m models:/fovea@champion --env-manager local -p 5001":
+        ("registered.py", "uv run mlflow"),
+    """printf '{"dataframe_records": [{"image": "%s"}]}' "$(base64 < eye.jpg)" | tr -d '\\n' > request.json""":
+        ("test_serving.py", "printf"),
+    "curl -s -d @request.json -H 'Content-Type: application/json' http://127.0.0.1:5001/invocations":
+        ("test_serving.py", "curl"),
 }
 NOWHERE = {  # a command: why no test here runs it
     f"{INSTALLING}.uv/bin/uv run pytest": ALL_TESTS,

@@ -239,6 +239,20 @@ def predict(
 
 
 @app.command()
+def promote(
+    run: Annotated[str, typer.Argument(help="Experiment, branch, tag, commit, MLflow run id, or workspace.")],
+    name: Annotated[str, typer.Option(help="Name of the registered model.")] = "fovea",
+    by: Annotated[str, typer.Option(help="Figure that decides, such as auroc_macro.")] = "balanced_accuracy",
+    margin: Annotated[float, typer.Option(min=0, help="How much worse it may be, by the interval.")] = 0,
+    force: Annotated[str, typer.Option(help="Why it becomes the champion whatever the figures say.")] = "",
+) -> None:
+    """Register a run's model in MLflow, and make it the champion if, on the same test images, that does no harm."""
+    from fovea.promote.command import promote as move
+
+    raise typer.Exit(0 if move(run, name, by, margin, force) else 1)
+
+
+@app.command()
 def export_predictions(
     out: Annotated[Path, typer.Argument(help="CSV file that is written.")],
     predictions: Annotated[Path, typer.Option(help="File that is read.")] = Path("reports/predictions.csv"),
