@@ -88,8 +88,9 @@ def exported(place: Place, tmp_path_factory: pytest.TempPathFactory) -> Path:
         ("squeezenet1_1", 1, {"loss": "binary_cross_entropy", "scaling": "unit", "largest": 50}),
         ("squeezenet1_1", 8, {"loss": "binary_cross_entropy", "outputs": 1, "classes": ["a", "b"]}),
         ("resnet18", 2, {"loss": "focal", "stem": "small"}),
-        ("timm/convnext_atto", 2, {}),
-        ("timm/vit_tiny_patch16_224", 1, {"loss": "ordinal"}),
+        ("timm/test_convnext", 2, {}),
+        ("timm/test_efficientnet", 1, {}),
+        ("timm/test_vit", 1, {"loss": "ordinal"}),
     ],
     ids=str,
 )
