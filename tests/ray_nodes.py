@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from s3fs import S3FileSystem
+
 from fovea.engine import ALONE
 from tests.servers import Storage, folder_for_anyone
 
@@ -37,6 +39,7 @@ def s3_server() -> Iterator[Any]:
     with folder_for_anyone() as folder, Storage(folder) as storage:
         settings = {"AWS_ENDPOINT_URL": storage.address, "AWS_DEFAULT_REGION": "us-east-1", **storage.credentials}
         with changed(**settings):
+            S3FileSystem.clear_instance_cache()  # one that an earlier test made knows that test's server
             storage.client().create_bucket(Bucket=BUCKET)
             yield storage.client()
 
@@ -51,12 +54,12 @@ class Nodes:
     @classmethod
     @contextmanager
     def start(cls) -> Iterator["Nodes"]:
-        with changed(**SETTINGS):
+        folder = tempfile.mkdtemp(prefix="ray")  # its sockets allow no long path
+        with changed(**SETTINGS, RAY_TMPDIR=folder):
             from ray.cluster_utils import Cluster
 
-            folder = tempfile.mkdtemp(prefix="ray")  # its sockets allow no long path
             options = {"num_cpus": 1, "include_dashboard": False, "object_store_memory": STORE,
-                       "node_ip_address": "127.0.0.1", "temp_dir": folder}  # fmt: skip
+                       "node_ip_address": "127.0.0.1"}  # fmt: skip
             cluster = Cluster(initialize_head=True, head_node_args=options)
             try:
                 with changed(RAY_ADDRESS=cluster.address):

@@ -57,6 +57,10 @@ def test_each_experiment_of_a_grid_has_one_finished_run_with_its_name_and_parame
     assert project.run("fovea sync").stdout.splitlines() == ["3 results, 3 with a run in MLflow: nothing changed"]
 
 
+def test_what_an_experiment_of_the_queue_printed_can_be_read(project: Project) -> None:
+    assert "train: kept epoch" in project.run("dvc queue logs fast").stdout
+
+
 def test_what_was_trained_under_another_name_is_restored_and_mlflow_says_so(project: Project) -> None:
     before = {run.info.run_id for run in trainings(project)}
     done = project.run(f"dvc exp run --temp -n again {FOLD} -S train.seed=2 -S train.recipe=slow")

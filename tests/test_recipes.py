@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from dvc.utils.hydra import apply_overrides
 from ruamel.yaml.comments import CommentedMap
 from typer.testing import CliRunner
 
@@ -113,6 +114,17 @@ def test_comments_survive(params: Path, name: str) -> None:
     assert len(before) > 50
     write(params, name)
     assert comments_after_sources(params) == before
+
+
+def test_a_recipe_fits_into_what_dvc_has_rewritten(params: Path, tmp_path: Path) -> None:
+    """`dvc exp run -S` writes lists over several lines, and null as nothing."""
+    for name in [*NAMES, "demo"]:
+        fresh = Path(shutil.copy(ROOT / "params.yaml", tmp_path / "fresh.yaml"))
+        write(fresh, name)
+        apply_overrides(str(params), ["augment.image_size=192"])
+        assert "\n    - 1." in params.read_text(encoding="utf-8")
+        write(params, name)
+        assert read_sections(params) == read_sections(fresh)
 
 
 def test_settings_of_the_machine_stay(params: Path) -> None:

@@ -13,11 +13,15 @@ from typing import Any
 import pytest
 import requests
 
+from fovea.errors import UserError
+from fovea.promote.command import promote
 from fovea.tracking import runs, training_run
 from fovea.tracking.client import connect
 from fovea.tracking.evaluations import log_evaluation
+from fovea.tracking.registry import CHAMPION, PREVIOUS, fetch_model
 from tests.import_closure import ROOT
 from tests.project import SMALL, Project
+from tests.registered import held_images, predicted, write_result
 from tests.servers import free_port, until
 from tests.small import write_cache
 from tests.team import Team
@@ -81,6 +85,28 @@ def log_when_all_are_ready(answers: Any, ready: Any) -> None:
         for step in range(POINTS):
             training.log({"samples/train_loss": 1 / (1 + step)}, step)
     answers.put(training.id)
+
+
+def test_a_colleague_takes_the_champion_s_place_and_all_of_the_team_get_it(
+    users: dict[str, dict[str, str]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    images = held_images()
+    for name, right in (("ada", 0.6), ("ben", 0.8)):
+        for variable, value in users[name].items():
+            monkeypatch.setenv(variable, value)
+        with start() as training:
+            pass
+        write_result(tmp_path, images, predicted(images, right), {"run_id": training.id}, int(10 * right))
+        assert promote("workspace", "team", "balanced_accuracy", 0, "")
+    monkeypatch.setenv("MLFLOW_TRACKING_USERNAME", users["ada"]["MLFLOW_TRACKING_USERNAME"])
+    monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", users["ada"]["MLFLOW_TRACKING_PASSWORD"])
+    aliases = connect().get_registered_model("team").aliases
+    assert {name: str(version) for name, version in aliases.items()} == {CHAMPION: "2", PREVIOUS: "1"}
+    found = [fetch_model(f"models:/team@{alias}", tmp_path / alias).read_bytes() for alias in (PREVIOUS, CHAMPION)]
+    assert found[0] != found[1]
+    monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", "wrong")
+    with pytest.raises(UserError, match="it refuses this user or password; set MLFLOW_TRACKING_USERNAME"):
+        fetch_model(f"models:/team@{CHAMPION}", tmp_path)
 
 
 def test_eight_trainings_that_log_at_once_lose_no_point(capfd: pytest.CaptureFixture[str]) -> None:

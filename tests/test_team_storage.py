@@ -9,6 +9,8 @@ from typing import NamedTuple
 
 import pytest
 
+from fovea.doctor.command import find_place
+from fovea.doctor.remote import check_remote
 from tests.miniatures import write_fundus_lesions
 from tests.project import SMALL, STAGES, Project
 from tests.servers import Storage, folder_for_anyone
@@ -112,3 +114,27 @@ def test_git_sees_where_the_storage_is_but_no_key_to_it(author: Author, storage:
     assert storage.address.encode() in texts[".dvc/config"]
     for secret in storage.credentials.values():
         assert not [name for name, text in texts.items() if secret.encode() in text]
+
+
+@pytest.mark.parametrize(
+    ("place", "key", "verdict", "words"),
+    [
+        ("dvc-storage/fovea", None, "ok", "storage, s3://dvc-storage/fovea"),
+        ("dvc-storage/other", None, "warning", "nothing is there yet"),
+        ("no-such-bucket/fovea", None, "error", "there is no bucket no-such-bucket"),
+        ("dvc-storage/fovea", "x" * 40, "error", "PermissionError"),
+    ],
+    ids=["right", "empty", "no bucket", "wrong key"],
+)
+def test_doctor_says_what_is_wrong_with_the_storage(
+    author: Author, storage: Storage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    place: str, key: str | None, verdict: str, words: str,
+) -> None:
+    other = clone(author, tmp_path / "other", storage)
+    monkeypatch.chdir(other.folder)
+    for name, value in (storage.credentials | ({"AWS_SECRET_ACCESS_KEY": key} if key else {})).items():
+        monkeypatch.setenv(name, value)
+    config = other.folder / ".dvc/config"
+    config.write_text(config.read_text().replace("dvc-storage/fovea", place))
+    (finding,) = check_remote(find_place())
+    assert finding.verdict == verdict and words in finding.found

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fovea.tracking import delivery, evaluations, provenance, runs, store, training_run
+from fovea.tracking import delivery, evaluations, provenance, runs, schema, store, training_run
 from fovea.tracking.client import LONGEST_TAG, connect
 from tests.servers import free_port
 
@@ -132,11 +132,11 @@ def test_an_exception_marks_the_run_failed_with_its_type_and_not_its_words() -> 
 
 def test_sigterm_marks_the_run_killed_and_ends_the_process(experiment: str) -> None:
     code = (
-        "import sys, time; sys.path.insert(0, sys.argv[1]); from test_tracking import start\n"
+        "import sys, time; sys.path.insert(0, sys.argv[1]); from tests.test_tracking import start\n"
         "from fovea.errors import report_user_errors; report_user_errors()\n"
         "with start() as training:\n    training.log({'lr': 1.0}, 1); print(training.id, flush=True); time.sleep(60)"
     )
-    command = [sys.executable, "-c", code, str(Path(__file__).parent)]
+    command = [sys.executable, "-c", code, str(ROOT)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as child:
         assert child.stdout is not None
         run_id = child.stdout.readline().strip()
@@ -369,6 +369,13 @@ def test_a_relative_sqlite_address_means_the_project_not_the_current_folder(
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "sqlite:///runs/my.db")
     assert store.store_uri() == f"sqlite:///{project.resolve()}/runs/my.db"
+
+
+def test_doctor_reads_the_version_of_the_tables_and_where_files_lie(project: Path, experiment: str) -> None:
+    finished()
+    tables = schema.read_tables(store.store_uri())
+    assert schema.age(tables.version) == "right" and schema.age("451aebb31d03") == "older"
+    assert tables.files == (project / "mlartifacts").as_uri()
 
 
 def test_the_ui_command_is_short_in_the_project_and_absolute_elsewhere(

@@ -101,6 +101,17 @@ def inspect(
 
 
 @app.command()
+def init(
+    folder: Annotated[Path, typer.Argument(metavar="NAME", help="Folder that is made.")],
+    images: Annotated[Path | None, typer.Argument(help="Folder, archive, table or .npz with the images.")] = None,
+) -> None:
+    """Make a project of its own: a git repository with the pipeline and its code, on IMAGES or on the demo."""
+    from fovea.init import init as run
+
+    raise typer.Exit(run(folder, images))
+
+
+@app.command()
 def diff(
     old: Annotated[str, typer.Argument(help="Branch, tag, commit, experiment, or a manifest file (.parquet).")],
     new: Annotated[str | None, typer.Argument(help="Likewise; the workspace if left out.")] = None,
@@ -182,6 +193,14 @@ def push(
 
 
 @app.command()
+def doctor() -> None:
+    """Look at everything that a run needs (Python, GPU, DVC, MLflow, disks, remote), and say what to do about it."""
+    from fovea.doctor.command import doctor as run
+
+    raise typer.Exit(run())
+
+
+@app.command()
 def lr_find(
     out: Annotated[Path, typer.Option(help="Folder for lr_find.csv and lr_find.png.")] = Path("reports"),
 ) -> None:
@@ -230,6 +249,20 @@ def export(
     from fovea.classifier.export import export as run
 
     run(out, model, int8, cache)
+
+
+@app.command()
+def promote(
+    run: Annotated[str, typer.Argument(help="Experiment, branch, tag, commit, MLflow run id, or workspace.")],
+    name: Annotated[str, typer.Option(help="Name of the registered model.")] = "fovea",
+    by: Annotated[str, typer.Option(help="Figure that decides, such as auroc_macro.")] = "balanced_accuracy",
+    margin: Annotated[float, typer.Option(min=0, help="How much worse it may be, by the interval.")] = 0,
+    force: Annotated[str, typer.Option(help="Why it becomes the champion whatever the figures say.")] = "",
+) -> None:
+    """Register a run's model in MLflow, and make it the champion if, on the same test images, that does no harm."""
+    from fovea.promote.command import promote as move
+
+    raise typer.Exit(0 if move(run, name, by, margin, force) else 1)
 
 
 @app.command()

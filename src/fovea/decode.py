@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 import simplejpeg
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
 from fovea import dicom
 from fovea.errors import UserError
@@ -51,6 +51,8 @@ def read_header(data: bytes) -> Header:
             return header_of(image)
     except UserError:
         raise
+    except UnidentifiedImageError:
+        raise UserError("not an image") from None
     except Exception as error:  # decoders of foreign bytes raise whatever they like
         raise UserError(f"cannot be decoded: {error}") from None
 

@@ -110,7 +110,7 @@ def cluster(workers: int) -> Iterator[Cluster]:
                            "object_store_memory": STORE}
     handler = signal.getsignal(signal.SIGTERM)
     try:
-        _require_answer(address)
+        require_answer(address)
         ray.init(address or "local", log_to_driver=False, logging_level=logging.ERROR,
                  runtime_env={"env_vars": {"DVC_ROOT": str(store_root().parent.parent)}}, **({} if address else own))
     except Exception as error:  # of many kinds
@@ -128,7 +128,7 @@ def cluster(workers: int) -> Iterator[Cluster]:
         ray.shutdown()
 
 
-def _require_answer(address: str | None) -> None:
+def require_answer(address: str | None) -> None:
     """Raise OSError if nothing listens at `address`, HOST:PORT: Ray itself would try for four minutes."""
     host, _, port = (address or "").rpartition(":")
     if port.isdecimal() and "/" not in host:

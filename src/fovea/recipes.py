@@ -156,6 +156,7 @@ def _align_comment(parent: CommentedMap, key: str, depth: int) -> None:
     if comment is not None and is_one_line:
         length = 2 * depth + len(dump({key: value}).splitlines()[0])
         comment.column = COMMENT_COLUMN if length < COMMENT_COLUMN else length + 2
+        parent.ca.items[key] = [None, None, comment, None]  # of a list over several lines it stood before the items
 
 
 def _text(value: Any) -> str:

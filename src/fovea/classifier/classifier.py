@@ -15,7 +15,7 @@ from fovea.errors import UserError
 from fovea.evaluation.calibration import scaled
 from fovea.evaluation.predict import chances
 from fovea.evaluation.prediction import Point, Prediction, as_plain, digest_of, from_plain
-from fovea.evaluation.unlike import kept_features, of_unit_length
+from fovea.evaluation.unlike import kept_features, of_unit_length, shrunk
 from fovea.ingest.check import require_whole
 from fovea.params.augment import SquareParams
 from fovea.training.data import make_rows
@@ -44,7 +44,7 @@ class Seen(NamedTuple):
     """What a classifier makes of n images."""
 
     chances: np.ndarray    # float64 (n, classes): the probabilities of reports/predictions.csv
-    distances: np.ndarray  # float32 (n,): to the training images, see `Reference`
+    distances: np.ndarray  # float64 (n,): above 1 is unlike the training images, see `Reference`
 
 
 @dataclass(frozen=True)
@@ -73,13 +73,14 @@ class Classifier:
         return make_square(content, SquareParams(**self.record["square"]), strict=True)[0]
 
     def see(self, squares: np.ndarray) -> Seen:
-        """Predict squares uint8 (n, size, size, 3); of at most `INFERENCE_BATCH`, as `evaluate` does it."""
+        """Predict squares uint8 (n, size, size, 3), n above 0."""
         cache: Any = Squares(squares)
         every = np.ones(len(squares), bool)
         rows = make_rows(cache, every, self.record["crop"], self.record["scaling"], self.device)
         with kept_features(self.model) as kept:
             found = chances(self.model, self.record, rows, self.prediction.views)
-        return Seen(found, self.prediction.reference.distances(of_unit_length(kept[:1])))  # of the image as it is
+        features = of_unit_length(kept)[: len(squares)]  # of the first view: the image as it is
+        return Seen(found, self.prediction.reference.distances(features, shrunk(squares)))
 
     def labels(self, chances: np.ndarray, point: Point | None = None) -> np.ndarray:
         """str (n,) of probabilities (n, classes): the predicted class, or at an operating point its class or the other

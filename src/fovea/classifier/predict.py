@@ -52,13 +52,13 @@ def batches(classifier: Classifier, images: Sequence[Image], workers: int) -> It
 
 def predict(
     classifier: Classifier, images: list[Image], workers: int, point: Point | None,
-    track: Callable[[Iterable[Batch], str, int], Iterator[Batch]],
+    track: Callable[[Iterable[Any], str, int], Iterator[Any]],
     explain: Callable[[Batch, pd.DataFrame], list[str]] | None = None,
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """A row for each image that could be used, and columns image and reason of the others.
 
-    Columns image, label (at the operating point `point`, if there is one), unlike (whether it is unlike the training
-    images), distance (to them), p_<class> (as in reports/predictions.csv) and calibrated_<class>. `track` shows the
+    Columns image, label (at the operating point `point`, if there is one), unlike (the training images), distance (from
+    them, see `Reference`), p_<class> (as in reports/predictions.csv) and calibrated_<class>. `track` shows the
     progress of batches; `explain` writes pictures for one, and gives the names that become the column explanation.
     """
     tables, rejected = [table_of(classifier, [], _nothing(classifier), point)], []
@@ -74,14 +74,13 @@ def predict(
 
 
 def _nothing(classifier: Classifier) -> Seen:
-    return Seen(np.empty((0, len(classifier.classes))), np.empty(0, np.float32))
+    return Seen(np.empty((0, len(classifier.classes))), np.empty(0))
 
 
 def table_of(classifier: Classifier, names: list[str], seen: Seen, point: Point | None) -> pd.DataFrame:
     """The rows of `predict` for images with these names."""
     table: dict[str, Any] = {"image": names, "label": classifier.labels(seen.chances, point)}
-    table["unlike"] = classifier.prediction.reference.flagged(seen.distances)
-    table["distance"] = seen.distances.astype(float)
+    table |= {"unlike": seen.distances > 1, "distance": seen.distances}
     calibrated = classifier.calibrated(seen.chances)
     for prefix, chances in (("p", seen.chances), ("calibrated", calibrated)):
         table |= {f"{prefix}_{name}": chances[:, number] for number, name in enumerate(classifier.classes)}

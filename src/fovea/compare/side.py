@@ -25,6 +25,10 @@ METRICS, INTERVALS = "reports/metrics.json", "reports/intervals.json"
 PREDICTIONS, HISTORY = "reports/predictions.csv", "reports/history.csv"
 
 
+def _kept_by_nobody(path: str) -> bytes:
+    raise LookupError(f"no revision holds its {path}")
+
+
 @dataclass(frozen=True)
 class Side:
     name: str                         # by which it was asked for
@@ -38,6 +42,7 @@ class Side:
     missing: str = ""                 # why there are no predictions
     unknown: str = ""                 # why there are no images
     mixed: str = ""                   # which of its figures are not those of its dvc.lock
+    read: Callable[[str], bytes] = _kept_by_nobody  # any of its files; raises LookupError if it is not there
 
     @property
     def classes(self) -> list[str]:
@@ -70,7 +75,7 @@ def read_commit(root: Path, name: str, commit: str) -> Side:
 
 
 def _side(name: str, what: str, read: Callable[[str], bytes], advice: str) -> Side:
-    read = cache(read)  # figures are also held against the lock
+    read, read_any = cache(read), read  # figures are also held against the lock; a model is large
     try:
         lock = read_lock(read(LOCK).decode("utf-8"))
     except LookupError:
@@ -82,7 +87,8 @@ def _side(name: str, what: str, read: Callable[[str], bytes], advice: str) -> Si
     predictions, missing = tried(lambda: of_test_part(read(PREDICTIONS)), advice)
     images, unknown = tried(lambda: version_of(name, read), advice)
     history = tried(lambda: pd.read_csv(io.BytesIO(read(HISTORY))), "")[0]
-    return Side(name, what, lock, metrics, intervals, predictions, images, history, missing, unknown, mixed(lock, read))
+    return Side(name, what, lock, metrics, intervals, predictions, images, history, missing, unknown,
+                mixed(lock, read), read_any)
 
 
 def mixed(lock: Lock, read: Callable[[str], bytes]) -> str:

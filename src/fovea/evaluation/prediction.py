@@ -53,7 +53,7 @@ def points_of(table: pd.DataFrame) -> list[Point]:
 
 
 def save_prediction(path: Path | str, prediction: Prediction) -> None:
-    """Write it as plain values and a tensor, for `torch.load(weights_only=True)`; the same one gives the same bytes."""
+    """Write it as plain values and tensors, for `torch.load(weights_only=True)`; the same one gives the same bytes."""
     buffer = io.BytesIO()
     torch.save(as_plain(prediction), buffer)
     with replacing(path) as temporary:
@@ -61,16 +61,18 @@ def save_prediction(path: Path | str, prediction: Prediction) -> None:
 
 
 def as_plain(prediction: Prediction) -> dict[str, Any]:
-    """Plain values and one tensor."""
-    features = torch.from_numpy(prediction.reference.features)
+    """Plain values and tensors."""
+    reference = prediction.reference
     points = [point._asdict() for point in prediction.points]
     return {**vars(prediction), "points": points,
-            "reference": {"features": features, "threshold": prediction.reference.threshold}}
+            "reference": {"features": torch.from_numpy(reference.features),
+                          "pixels": torch.from_numpy(reference.pixels), "limits": reference.limits}}
 
 
 def from_plain(values: dict[str, Any]) -> Prediction:
     """What `as_plain` made plain."""
-    reference = Reference(values["reference"]["features"].numpy(), values["reference"]["threshold"])
+    plain = values["reference"]
+    reference = Reference(plain["features"].numpy(), plain["pixels"].numpy(), plain["limits"])
     points = [Point(**point) for point in values["points"]]
     return Prediction(**{**values, "points": points, "reference": reference})
 

@@ -1,14 +1,16 @@
-"""How unlike the training images an image is: the distance to its nearest neighbours among them, as the model sees both
-(Sun, Ming, Zhu and Li, "Out-of-Distribution Detection with Deep Nearest Neighbors", ICML 2022).
+"""How unlike the training images an image is: by its distance to the nearest of them.
 
-The features are what the model's last linear layer gets, at unit length. An image is flagged if it is further away than
-all but one in a hundred of the validation images, which the model was not trained on either.
+Twice: between features, what the model's last linear layer gets, at unit length (Sun, Ming, Zhu and Li, "Out-of-
+Distribution Detection with Deep Nearest Neighbors", ICML 2022), and between images of 8 x 8 pixels, because a model
+that saw few images may have the same features whatever it is shown. Each is divided by what all but a few of the
+validation images stay below, which the model was not trained on either; the larger counts, and above 1 is flagged.
 """
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
+import cv2
 import numpy as np
 import torch
 from torch import Tensor, nn
@@ -19,25 +21,31 @@ from fovea.training.forward import INFERENCE_BATCH, logits
 
 MOST = 1000      # images of each part that are looked at: two forward passes of seconds, a file of a few MB
 NEIGHBOURS = 10  # the distance is that to the tenth; fewer where there are fewer training images
-FLAGGED = 0.01   # share of the validation images that would be flagged
+FLAGGED = 0.005  # share of the validation images that would be flagged by either
+SMALL = 8        # px
 
 
 class Reference(NamedTuple):
-    """What new images are held against."""
+    """What new images are held against: training images, and what validation images stay below."""
 
-    features: np.ndarray     # float16 (m, f), of training images, each of length 1
-    threshold: float | None  # distance from which on an image is flagged; None without validation images
+    features: np.ndarray             # float16 (m, f)
+    pixels: np.ndarray               # float16 (m, 192)
+    limits: tuple[float, float] | None  # of the distances of features and pixels; None without validation images
 
-    def distances(self, features: np.ndarray) -> np.ndarray:
-        """float32 (n,) from 0 to 2 of features (n, f) of length 1: to the `NEIGHBOURS`-th nearest training image."""
-        nearest = min(NEIGHBOURS, len(self.features))
-        likeness = features @ self.features.astype(np.float32).T
-        cosine = np.partition(likeness, -nearest, axis=1)[:, -nearest]
-        return np.sqrt(np.maximum(0, 2 - 2 * cosine)).astype(np.float32)
+    def distances(self, features: np.ndarray, pixels: np.ndarray) -> np.ndarray:
+        """float64 (n,) of features (n, f) and pixels (n, 192): above 1 is unlike the training images, NaN unknown."""
+        if self.limits is None:
+            return np.full(len(features), np.nan)
+        both = zip((self.features, self.pixels), (features, pixels), self.limits, strict=True)
+        return np.max([nearest(known, new) / limit for known, new, limit in both], axis=0)
 
-    def flagged(self, distances: np.ndarray) -> np.ndarray:
-        """bool (n,): whether images at these distances are unlike the training images. Never without a threshold."""
-        return distances > (np.inf if self.threshold is None else self.threshold)
+
+def nearest(known: np.ndarray, new: np.ndarray) -> np.ndarray:
+    """float64 (n,): the Euclidean distance of each row of `new` (n, f) to the `NEIGHBOURS`-th nearest of `known`."""
+    known, new = known.astype(np.float64), new.astype(np.float64)
+    squares = (new**2).sum(axis=1)[:, None] + (known**2).sum(axis=1) - 2 * new @ known.T
+    place = min(NEIGHBOURS, len(known)) - 1
+    return np.sqrt(np.maximum(0, np.partition(squares, place, axis=1)[:, place]))
 
 
 def make_reference(model: nn.Module, record: dict[str, Any], cache: Cache, device: torch.device) -> Reference:
@@ -55,11 +63,18 @@ def make_reference(model: nn.Module, record: dict[str, Any], cache: Cache, devic
         with kept_features(model) as kept:
             if len(rows):
                 logits(model, rows.in_order(INFERENCE_BATCH))
-        found[part] = of_unit_length(kept)
-    reference = Reference(found["train"].astype(np.float16), None)
-    if not len(found["val"]):
-        return reference
-    return reference._replace(threshold=float(np.quantile(reference.distances(found["val"]), 1 - FLAGGED)))
+        found[part] = of_unit_length(kept), shrunk(cache.take(np.flatnonzero(chosen)))
+    known = [values.astype(np.float16) for values in found["train"]]
+    if not len(found["val"][0]):
+        return Reference(known[0], known[1], None)
+    limits = [np.quantile(nearest(*pair), 1 - FLAGGED) for pair in zip(known, found["val"], strict=True)]
+    return Reference(known[0], known[1], (float(limits[0]), float(limits[1])))
+
+
+def shrunk(squares: np.ndarray) -> np.ndarray:
+    """float32 (n, 192) in [0, 1]: `SMALL` x `SMALL` pixels of squares uint8 (n, s, s, 3)."""
+    small = [cv2.resize(square, (SMALL, SMALL), interpolation=cv2.INTER_AREA).ravel() for square in squares]
+    return np.array(small, np.float32).reshape(len(squares), SMALL * SMALL * 3) / 255
 
 
 @contextmanager

@@ -104,7 +104,8 @@ def _show_and_write(path: Path, layout: Layout, notes: list[str], wish: Wish) ->
         _say(f"{layout.question}.\nSay which are the same: {command} --labels {_to_fill(layout)} --write")
         return UNDECIDED if wish.how else 0
     if wish.how is None:
-        print(_too_many(layout, wish.params) or f"Next: {command} --write")
+        write = f"{command} --write" if wish.params.exists() else shlex.join(["fovea", "init", "NAME", str(path)])
+        print(_too_many(layout, wish.params) or f"Next: {write}")
         return 0
     name = layout.dataset["name"]
     read_sections(wish.params)  # its errors come before anything is written

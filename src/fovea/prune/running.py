@@ -37,13 +37,14 @@ def _run_by_dvc(folder: Path) -> Iterator[str]:
     """Commands of DVC that run a stage, in the workspace or a temporary one, by the rwlock that DVC keeps of them."""
     for place in (".", "exps/*/.dvc/tmp", "exps/*/*/.dvc/tmp"):
         for path in sorted(folder.glob(f"{place}/rwlock")):
-            for info in _read(path).get("write", {}).values():
+            for info in read_lock_file(path).get("write", {}).values():
                 if is_running(info["pid"]):
                     program, *arguments = info["cmd"].split(" ")
                     yield f"{' '.join([Path(program).name, *arguments])} (process {info['pid']})"
 
 
-def _read(path: Path) -> dict[str, Any]:
+def read_lock_file(path: Path) -> dict[str, Any]:
+    """What a rwlock of DVC holds. Raises UserError if it is damaged."""
     try:
         return dict(json.loads(path.read_text(encoding="utf-8")))
     except (OSError, ValueError):

@@ -20,16 +20,22 @@ LONGEST_TAG = 5000
 MISSING = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE", "PERMISSION_DENIED")
 
 
-def connect() -> Any:
-    """A client whose store is there and answers."""
+def import_client() -> Any:
+    """The class of MLflow's client, in an environment that suits it."""
     for name, value in store.ENVIRONMENT.items():
         os.environ.setdefault(name, value)
     logging.getLogger("urllib3.connectionpool").setLevel(logging.ERROR)  # it announces each retry
     from mlflow import MlflowClient
 
+    return MlflowClient
+
+
+def connect() -> Any:
+    """A client whose store is there and answers."""
     uri = store.store_uri()
+    make = import_client()
     with store.exclusive(uri):
-        client = MlflowClient(tracking_uri=uri, registry_uri=uri)
+        client = make(tracking_uri=uri, registry_uri=uri)
         client.search_experiments(max_results=1)  # creates the tables of a new database
     return client
 

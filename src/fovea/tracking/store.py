@@ -69,14 +69,14 @@ def exclusive(uri: str) -> Iterator[None]:
     file.parent.mkdir(parents=True, exist_ok=True)
     with Path(f"{file}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        if not _on_network(file.parent):
+        if not on_network(file.parent):
             connection = sqlite3.connect(file, timeout=20)
             connection.execute("PRAGMA journal_mode=WAL")  # a write costs 4 ms instead of 24; breaks on network disks
             connection.close()
         yield
 
 
-def _on_network(folder: Path) -> bool:
+def on_network(folder: Path) -> bool:
     """Whether `folder` lies on a network disk, by Linux's table of mounts; elsewhere it is taken for a local one."""
     try:
         mounts = [line.split() for line in Path("/proc/mounts").read_text().splitlines()]

@@ -15,7 +15,7 @@ OF_SERVERS = (  # what MLflow's client says of an answer, what that means, and w
      "look into its log: its disk may be full, or its database down"),
     (r"Connection aborted|Connection broken|Broken pipe", "it breaks off",
      "see whether it runs, and its log: its disk may be full, or its database down"),
-    (r"Max retries exceeded|timeout exception", "it does not answer",
+    (r"Max retries exceeded|timeout exception|no answer within", "it does not answer",
      "start that server or correct MLFLOW_TRACKING_URI"),
 )  # fmt: skip
 
