@@ -13,6 +13,7 @@ from fovea.training.loss import make_loss
 from fovea.training.model import build_model, load_model, save_model
 from tests.small import train_params
 
+DATA = {"name": "small", "digest": "0" * 40, "index": "0" * 32}
 CPU = torch.device("cpu")
 
 
@@ -37,5 +38,6 @@ def write_model(
     save_model(path, model, record)
     points = [Point(classes[-1], "sensitivity", 0.9, 1 / len(classes))] if points is None else points
     reference = make_reference(*load_model(path), cache, CPU)
-    save_prediction(folder / "prediction.pt", Prediction(digest_of(path), {}, views, temperature, points, reference))
+    found = Prediction(digest_of(path), DATA, views, temperature, points, reference)
+    save_prediction(folder / "prediction.pt", found)
     return path

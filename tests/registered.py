@@ -17,6 +17,7 @@ from fovea.evaluation.table import write_predictions
 from fovea.evaluation.unlike import make_reference
 from fovea.files import write_json
 from fovea.training.model import build_model, save_model
+from tests.classifiers import DATA
 from tests.import_closure import ROOT
 from tests.servers import Server
 from tests.small import write_cache
@@ -79,7 +80,7 @@ def write_model(
     save_model(folder / "model.pt", model, record)
     points = operating_points(table, CLASSES, None, images.set_index("image")["group"], {"sensitivity": [0.5]})
     reference = make_reference(model, record, cache, torch.device("cpu"))
-    found = Prediction(digest_of(folder / "model.pt"), {}, 2, 1.5, points_of(points), reference)
+    found = Prediction(digest_of(folder / "model.pt"), DATA, 2, 1.5, points_of(points), reference)
     save_prediction(folder / "prediction.pt", found)
 
 

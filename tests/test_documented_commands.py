@@ -240,6 +240,12 @@ def test_new_images_are_predicted_with_the_model_of_that_run(walk: Walk) -> None
     assert len(rows) == 1 + 6 and "exudates/120_left.jpg" in rows[1]
 
 
+def test_an_exported_model_is_checked_on_its_validation_images(walk: Walk) -> None:
+    """`evaluate` notes which cache its figures are of, so that `export` knows it again."""
+    for line in ("uv run fovea export classifier.onnx", "uv run fovea export classifier.onnx --int8"):
+        assert re.search(r"on \d+ validation images: ", walk.lines[line].said)
+
+
 def test_the_ui_has_the_experiment_under_the_number_that_the_readme_links(walk: Walk) -> None:
     assert walk.shown["1"] == "fovea"
     assert "/#/experiments/1?" in (ROOT / "README.md").read_text(encoding="utf-8")

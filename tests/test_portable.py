@@ -69,7 +69,7 @@ def test_both_files_of_a_model_load_without_fovea(cache: Cache, bare: Path, tmp_
     save_model(tmp_path / "model.pt", classifier.model, classifier.record)
     prediction = Prediction(**{**vars(classifier.prediction), "model": digest_of(tmp_path / "model.pt")})
     save_prediction(tmp_path / "prediction.pt", prediction)
-    command = ["export", str(tmp_path / "fundus.pt"), "--model", str(tmp_path / "model.pt")]
+    command = ["export", str(tmp_path / "classifier.pt"), "--model", str(tmp_path / "model.pt")]
     assert CliRunner().invoke(app, command).exit_code == 0
     squares = cache.take(np.arange(3))
     np.save(tmp_path / "square.npy", squares[2])
@@ -81,7 +81,7 @@ import numpy, torch
 square = torch.from_numpy(numpy.load("square.npy"))
 {OF_TORCH}
 print(probabilities.tolist())
-{OF_TORCH.replace("fundus.pt", "model.pt")}
+{OF_TORCH.replace("classifier.pt", "model.pt")}
 print(probabilities.tolist())
 """
     found = run_bare(bare, tmp_path, code)
@@ -96,7 +96,7 @@ def test_the_lines_for_other_nets_build_what_fovea_builds(
     cache: Cache, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, model: str, changes: dict[str, Any], rows: list[str]
 ) -> None:
     classifier = make_classifier(cache, tmp_path / "cache", model, largest=2, **changes)
-    save_model(tmp_path / "fundus.pt", classifier.model, classifier.record)
+    save_model(tmp_path / "classifier.pt", classifier.model, classifier.record)
     lines = []
     for row in rows:
         (then,) = re.findall(rf"^\|.*\| `?{re.escape(row)}`? \| (.*) \|$", PAGE, re.MULTILINE)
@@ -116,7 +116,7 @@ def test_the_lines_for_onnx_give_the_probabilities_of_fovea(
 ) -> None:
     classifier = make_classifier(cache, tmp_path / "cache", "squeezenet1_1", largest=2)
     proto = graphs.to_onnx(classifier)
-    (tmp_path / "fundus.onnx").write_bytes(proto.SerializeToString())
+    (tmp_path / "classifier.onnx").write_bytes(proto.SerializeToString())
     monkeypatch.chdir(tmp_path)
     names: dict[str, Any] = {"squares": cache.take(np.arange(4))}
     exec(OF_ONNX, names)

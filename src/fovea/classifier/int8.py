@@ -8,7 +8,7 @@ which ONNX Runtime finds with all activations in memory.
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -59,17 +59,21 @@ def to_int8(proto: Any, squares: np.ndarray) -> Any:
 
 
 def before_probabilities(graph: Any) -> list[str]:
-    """Names of the nodes that the logits need, which alone become float64, for the probabilities."""
-    maker = {name: node for node in graph.node for name in node.output}
-    to = next(node for node in graph.node if node.op_type == "Cast"
+    """Names of the nodes that the logits need: what comes before they become float64 for the probabilities."""
+    to = next(node for node in _needed(graph, [Seen._fields[0]]) if node.op_type == "Cast"
               and any(each.name == "to" and each.i == DOUBLE for each in node.attribute))
-    found, open_names = set(), list(to.input)
-    while open_names:
-        node = maker.get(open_names.pop())
+    return [node.name for node in _needed(graph, to.input)]
+
+
+def _needed(graph: Any, names: Iterable[str]) -> list[Any]:
+    """The nodes that the values `names` are computed by, in their order."""
+    makers, found, todo = {name: node for node in graph.node for name in node.output}, set(), list(names)
+    while todo:
+        node = makers.get(todo.pop())
         if node is not None and node.name not in found:
             found.add(node.name)
-            open_names += node.input
-    return sorted(found)
+            todo += node.input
+    return [node for node in graph.node if node.name in found]
 
 
 def measured(loss: str, whole: Any, small: Any, squares: np.ndarray, targets: np.ndarray) -> dict[str, Any]:

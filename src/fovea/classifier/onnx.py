@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from fovea.classifier.classifier import Classifier
 from fovea.errors import UserError
 from fovea.evaluation.predict import view
-from fovea.evaluation.unlike import NEIGHBOURS, kept_features
+from fovea.evaluation.unlike import NEIGHBOURS, SMALL, kept_features
 from fovea.training.forward import INFERENCE_BATCH
 from fovea.training.loss import probabilities
 from fovea.training.model import first_line
@@ -30,7 +30,7 @@ class Seen(NamedTuple):
 
     probabilities: np.ndarray  # float32 (n, classes)
     calibrated: np.ndarray     # float32 (n, classes)
-    distance: np.ndarray       # float32 (n,), to the training images
+    distance: np.ndarray       # float32 (n,), to the training images; above 1 is unlike them, NaN unknown
     unlike: np.ndarray         # bool (n,)
 
 
@@ -42,6 +42,7 @@ class Graph(nn.Module):
         self.classifier, self.model = classifier, classifier.model
         self.scaling = Scaling(classifier.record["scaling"], classifier.device)
         self.register_buffer("features", torch.from_numpy(classifier.prediction.reference.features))
+        self.register_buffer("pixels", torch.from_numpy(classifier.prediction.reference.pixels))
 
     def forward(self, squares: Tensor) -> tuple[Tensor, ...]:
         record, prediction = self.classifier.record, self.classifier.prediction
@@ -53,16 +54,32 @@ class Graph(nn.Module):
             logits = self.model(views)
         each = probabilities(record["loss"], logits)  # float64: a temperature makes small ones large
         chances = each.unflatten(0, (prediction.views, -1)).mean(0)
-        distance = self._distance(kept[0].unflatten(0, (prediction.views, -1))[0])
-        unlike = distance > (float("inf") if prediction.reference.threshold is None else prediction.reference.threshold)
-        return chances.float(), _scaled(chances, prediction.temperature).float(), distance, unlike
+        distance = self._distance(kept[0].unflatten(0, (prediction.views, -1))[0], squares)
+        return chances.float(), _scaled(chances, prediction.temperature).float(), distance.float(), distance > 1
 
-    def _distance(self, features: Tensor) -> Tensor:
+    def _distance(self, features: Tensor, squares: Tensor) -> Tensor:
         """As `Reference.distances`."""
-        known: Any = self.features
-        likeness = nn.functional.normalize(features) @ known.float().T
-        cosine = torch.topk(likeness, min(NEIGHBOURS, len(known))).values[:, -1]
-        return torch.sqrt(torch.clamp(2 - 2 * cosine, min=0))
+        limits = self.classifier.prediction.reference.limits or (float("nan"), float("nan"))
+        known: Any = (self.features, self.pixels)
+        both = zip(known, (nn.functional.normalize(features), _shrunk(squares)), limits, strict=True)
+        return torch.stack([_nearest(each, new) / limit for each, new, limit in both]).amax(0)
+
+
+def _nearest(known: Tensor, new: Tensor) -> Tensor:
+    """As `evaluation.unlike.nearest`."""
+    known, new = known.double(), new.double()
+    squares = (new**2).sum(1, keepdim=True) + (known**2).sum(1) - 2 * new @ known.T
+    smallest = torch.topk(squares, min(NEIGHBOURS, len(known)), largest=False).values
+    return torch.sqrt(smallest[:, -1].clamp(min=0))
+
+
+def _shrunk(squares: Tensor) -> Tensor:
+    """As `evaluation.unlike.shrunk`, but where a mean of pixels lies between two levels."""
+    side = squares.shape[1]
+    covered = (np.arange(SMALL + 1)[:, None] * side / SMALL - np.arange(side)).clip(0, 1)  # of a pixel, up to an edge
+    shares = torch.from_numpy(np.diff(covered, axis=0) * SMALL / side).float()             # (SMALL, side)
+    means = torch.einsum("ih,nhwc,jw->nijc", shares, squares.float(), shares)
+    return means.round().flatten(1) / 255
 
 
 def _scaled(chances: Tensor, temperature: float | None) -> Tensor:
@@ -117,7 +134,6 @@ def metadata(classifier: Classifier) -> dict[str, Any]:
         "classes": record["classes"],
         "positive": record["positive"],
         "operating_points": [point._asdict() for point in prediction.points],  # of `probabilities`
-        "unlike_above": prediction.reference.threshold,  # a distance
         "temperature": prediction.temperature,
         "views": prediction.views,
         "scaling": record["scaling"],
