@@ -43,8 +43,6 @@ ELSEWHERE = {  # a command: the test that runs it with values of its own, and th
     "uv run fovea predict ~/new --explain": ("test_predict_images.py", "--explain"),
     "uv run fovea doctor": ("test_doctor.py", "doctor"),
     "uv run fovea promote workspace": ("test_promote.py", "promote"),
-    "uv run fovea export classifier.pt": ("test_export.py", "export"),
-    "uv run fovea export classifier.onnx": ("test_export.py", "export"),
     "uv run fovea sweep try --seeds 3 --folds 5 -S train.full.lr=0.003":
         ("test_sweep_run.py", "fovea sweep try --seeds"),
     "uv run fovea sweep recipes/retinopathy.yaml": ("test_sweep_recipe.py", "fovea sweep recipes/retinopathy.yaml"),
