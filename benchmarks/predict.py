@@ -61,7 +61,7 @@ def make_classifier() -> Classifier:
               "square": SQUARE, "classes": list("01234")}
     features = torch.nn.functional.normalize(torch.randn(1000, 512)).half().numpy()
     reference = Reference(features, torch.rand(1000, 192).half().numpy(), (1.0, 1.0))
-    found = Prediction("", 1, None, [], reference)
+    found = Prediction("", {}, 1, None, [], reference)
     return Classifier(model.eval().to(memory_format=torch.channels_last), record, found, CPU)
 
 
