@@ -37,6 +37,14 @@ ELSEWHERE = {  # a command: the test that runs it with values of its own, and th
     "uv run dvc plots show": ("test_pipeline.py", "dvc plots show"),
     "uv run python stages/train.py": ("test_no_validation.py", "python stages/train.py"),
     "uv run dvc pull data/raw/<name>": ("test_pipeline.py", "dvc pull -q data/raw/"),
+    'uv run fovea predict ~/new/scan.jpg "~/new/**/*.png" ~/new/more.zip --out found.parquet':
+        ("test_predict_images.py", "predict"),
+    "uv run fovea predict ~/new --at sensitivity=0.9": ("test_predict_images.py", "sensitivity=0.9"),
+    "uv run fovea predict ~/new --explain": ("test_predict_images.py", "--explain"),
+    "uv run fovea doctor": ("test_doctor.py", "doctor"),
+    "uv run fovea promote workspace": ("test_promote.py", "promote"),
+    "uv run fovea export classifier.pt": ("test_export.py", "export"),
+    "uv run fovea export classifier.onnx": ("test_export.py", "export"),
     "uv run fovea sweep try --seeds 3 --folds 5 -S train.full.lr=0.003":
         ("test_sweep_run.py", "fovea sweep try --seeds"),
     "uv run fovea sweep recipes/retinopathy.yaml": ("test_sweep_recipe.py", "fovea sweep recipes/retinopathy.yaml"),
@@ -181,6 +189,7 @@ def walk(tmp_path_factory: pytest.TempPathFactory) -> Walk:
     (clone.folder / ".uv/bin").mkdir(parents=True)
     (clone.folder / ".uv/bin/uv").symlink_to(home / "bin/uv")
     write_eyes(home / "photos", range(12))
+    write_eyes(home / "new", range(20, 21))
     lines, shown, params = {}, {}, clone.folder / "params.yaml"
     for text in walked():
         if text == MLFLOW_UI:
@@ -224,6 +233,11 @@ def test_from_a_folder_of_images_to_a_report_it_takes_three_lines(walk: Walk) ->
     assert "a folder for each class" in walk.lines["uv run fovea inspect ~/photos"].said
     assert re.findall(r"Running stage '(\w+)'", walk.lines["uv run dvc repro"].said) == list(STAGES)
     assert (walk.project.folder / "reports/report.html").exists()
+
+
+def test_new_images_are_predicted_with_the_model_of_that_run(walk: Walk) -> None:
+    rows = walk.project.text("predicted.csv").splitlines()
+    assert len(rows) == 1 + 6 and "exudates/120_left.jpg" in rows[1]
 
 
 def test_an_exported_model_is_checked_on_its_validation_images(walk: Walk) -> None:

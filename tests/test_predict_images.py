@@ -292,7 +292,7 @@ def write_unusable(folder: Path) -> dict[str, str]:
     (folder / "photo.heic").write_bytes(b"heic")
     (folder / "bomb.png").write_bytes(odd_images.png(1, 0, (60000, 60000), data=b"\0"))
     (folder / "outside.png").symlink_to("/etc/hostname")
-    return {"cut.jpg": "truncated or damaged JPEG", "text.png": "cannot be decoded", "empty.jpg": "cannot be decoded",
+    return {"cut.jpg": "truncated or damaged JPEG", "text.png": "not an image", "empty.jpg": "not an image",
             "photo.heic": "a format that is not read: .heic", "bomb.png": "60000 x 60000 px, more than 100,000,000",
             "outside.png": "symbolic link that leads out of the set's folder"}  # fmt: skip
 

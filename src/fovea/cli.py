@@ -239,19 +239,6 @@ def predict(
 
 
 @app.command()
-def export(
-    out: Annotated[Path, typer.Argument(help="File that is written, .pt or .onnx.")],
-    model: Annotated[str, typer.Option(help="File, or models:/NAME@ALIAS of the registry.")] = "models/model.pt",
-    int8: Annotated[bool, typer.Option("--int8", help="ONNX in eight bits, and what that costs.")] = False,
-    cache: Annotated[Path, typer.Option(help="Images of the training, for the comparison.")] = Path("data/cache"),
-) -> None:
-    """Write a model with all that prediction takes as one file for PyTorch or ONNX, checked against the original."""
-    from fovea.classifier.export import export as run
-
-    run(out, model, int8, cache)
-
-
-@app.command()
 def promote(
     run: Annotated[str, typer.Argument(help="Experiment, branch, tag, commit, MLflow run id, or workspace.")],
     name: Annotated[str, typer.Option(help="Name of the registered model.")] = "fovea",
@@ -263,6 +250,19 @@ def promote(
     from fovea.promote.command import promote as move
 
     raise typer.Exit(0 if move(run, name, by, margin, force) else 1)
+
+
+@app.command()
+def export(
+    out: Annotated[Path, typer.Argument(help="File that is written, .pt or .onnx.")],
+    model: Annotated[str, typer.Option(help="File, or models:/NAME@ALIAS of the registry.")] = "models/model.pt",
+    int8: Annotated[bool, typer.Option("--int8", help="ONNX in eight bits, and what that costs.")] = False,
+    cache: Annotated[Path, typer.Option(help="Images of the training, for the comparison.")] = Path("data/cache"),
+) -> None:
+    """Write a model with all that prediction takes as one file for PyTorch or ONNX, checked against the original."""
+    from fovea.classifier.export import export as run
+
+    run(out, model, int8, cache)
 
 
 @app.command()
