@@ -4,9 +4,8 @@
 
 Reads data/cache/, data/manifest.parquet, models/ and mlflow_run.json; writes reports/predictions.csv, metrics.json,
 intervals.json, calibration.json, operating_points.csv, subgroups.csv, suspicious_labels.csv, plots/, explanations/ and
-explanations.json beside it, models/prediction.pt for what `fovea predict` takes beside the model, and shows the figures
-in the MLflow run. Where the set has positions of lesions, as demo
-has, explanations are held against them.
+explanations.json beside it, and models/prediction.pt, which `fovea predict` takes beside the model; shows the figures
+in the MLflow run. Where the set has positions of lesions, as demo has, explanations are held against them.
 """
 
 from functools import partial
