@@ -296,7 +296,7 @@ def test_the_files_of_a_version_predict_and_name_no_patient(project: Registering
     for name in ("patient", ".png"):
         assert not any(name.encode() in path.read_bytes() for path in written)
     rows = Registry(project.name).rows(Registry(project.name).holder(CHAMPION))  # type: ignore[arg-type]
-    assert rows["group"].nunique() == 90 and (project.files("1") / "code/fovea/classifier/serving.py").is_file()
+    assert rows["group"].nunique() == 90 and (project.files("1") / "code/fovea/tracking/serving.py").is_file()
 
 
 @pytest.mark.parametrize(

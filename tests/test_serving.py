@@ -28,10 +28,10 @@ from pydicom.uid import DeflatedExplicitVRLittleEndian
 
 from fovea.classifier.classifier import Classifier, load_classifier
 from fovea.classifier.predict import table_of
-from fovea.classifier.serving import MOST_BYTES, MOST_IMAGES, Room, Served
 from fovea.promote.command import example, promote
 from fovea.tracking import runs
 from fovea.tracking.registry import NEEDED
+from fovea.tracking.serving import MOST_BYTES, MOST_IMAGES, Room, Served
 from tests import registered
 from tests.import_closure import ROOT, import_closure
 from tests.registered import COMMANDS, held_images, predicted, write_result
@@ -291,7 +291,7 @@ def test_images_are_decoded_side_by_side_only_as_far_as_there_is_room() -> None:
 
 def test_what_a_version_needs_is_what_its_code_imports() -> None:
     """No more, or it could not be installed where that is not; no less, or it would not start."""
-    files = import_closure(ROOT / "src/fovea/classifier/serving.py") | {"src/fovea/classifier/serving.py"}
+    files = import_closure(ROOT / "src/fovea/tracking/serving.py") | {"src/fovea/tracking/serving.py"}
     imported = {name.partition(".")[0] for file in files for name in _imported(ROOT / file)}
     distributions = packages_distributions()
     found = {distributions[name][0].lower() for name in (imported & distributions.keys()) - {"fovea", "pydantic_core"}}

@@ -29,7 +29,7 @@ CHAMPION, PREVIOUS = "champion", "previous"  # aliases
 KEY = "fovea.classifier"                     # tag: tells a model with its evaluation from any other
 NAME = re.compile(r"[\w.-]+")
 CLASSIFIER, ROWS = "data/classifier.pt", "test_rows.parquet"  # files of a version
-LOADER = "fovea.classifier.serving"
+LOADER = "fovea.tracking.serving"
 NEEDED = ("fsspec", "numpy", "opencv-python-headless", "pandas", "pillow", "pydantic", "pyyaml", "scikit-learn",
           "scipy", "simplejpeg", "torch", "torchvision")  # by `LOADER` and what it imports
 
