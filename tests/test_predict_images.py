@@ -282,6 +282,13 @@ def test_parquet_has_the_same_columns_and_an_image_named_twice_is_there_once(
                                           "calibrated_class 0", "calibrated_class 1"]  # fmt: skip
 
 
+def test_a_link_that_is_named_itself_is_followed(place: Place, model: str, tmp_path: Path) -> None:
+    (tmp_path / "link.jpg").symlink_to(place.raw / "images/colour.jpg")
+    done = run(tmp_path, str(tmp_path / "link.jpg"), "--model", model)
+    assert done.exit_code == 0, done.output
+    assert list(pd.read_csv(tmp_path / "found.csv")["image"]) == [str(tmp_path / "link.jpg")]
+
+
 def write_unusable(folder: Path) -> dict[str, str]:
     """Files that are no usable images, and what is said of each."""
     whole = formats()

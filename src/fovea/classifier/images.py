@@ -54,8 +54,9 @@ def _images_of(path: str) -> Iterator[Image]:
         folder, name = os.path.split(path)
         under = sorted(walk(Path(folder), f"{name}!"))
         yield from (Image(Path(folder), address, os.path.join(folder, address)) for address in under)
-    else:
-        yield Image(Path(os.path.dirname(path)), os.path.basename(path), path)
+    else:  # whoever names a link means what it leads to
+        folder, name = os.path.split(os.path.realpath(path))
+        yield Image(Path(folder), name, path)
 
 
 def read_image(image: Image, max_pixels: int) -> bytes:
