@@ -16,6 +16,7 @@ import yaml
 from typer.testing import CliRunner
 
 from fovea.cli import app
+from fovea.init import CHANGES
 from fovea.params.section import read_sections
 from tests.import_closure import ROOT
 from tests.inspect_sets import AMBIGUOUS, write
@@ -242,3 +243,13 @@ def test_an_empty_folder_is_taken(place: Path) -> None:
     (place / "mine").mkdir()
     assert call("init", "mine")[0] == 0
     assert (place / "mine/dvc.yaml").exists()
+
+
+def test_a_remote_of_the_repository_is_not_the_new_projects() -> None:
+    """Its images would go to somebody else's storage."""
+    own = (ROOT / ".dvc/config").read_text(encoding="utf-8")
+    used = own.replace("[plots]", "    remote = team\n['remote \"team\"']\n    url = s3://eyes\n[plots]")
+    for config in (used, f"{own}['remote \"team\"']\n    url = s3://eyes\n    password = secret\n"):
+        for ours, theirs in CHANGES[".dvc/config"].items():
+            config = re.sub(ours, theirs, config)
+        assert config == own

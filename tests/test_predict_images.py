@@ -27,6 +27,7 @@ from fovea.training.model import load_model
 from tests import odd_images
 from tests.cache_sets import Place, draw_eye, encode_png, tables
 from tests.classifiers import CPU, write_model
+from tests.odd_files import flipped_bit
 from tests.small import write_cache
 from tests.trainings import silent
 
@@ -173,6 +174,9 @@ def test_a_model_without_its_evaluation_or_with_another_ones_is_refused(built: C
         load_classifier(model, CPU)
     with pytest.raises(UserError, match="was not evaluated"):
         load_classifier(other, CPU)
+    model.with_name("prediction.pt").write_text("x")
+    with pytest.raises(UserError, match="is no classifier"):
+        load_classifier(model, CPU)
     (tmp_path / "text.pt").write_text("no model")
     with pytest.raises(UserError, match="is no classifier"):
         load_classifier(tmp_path / "text.pt", CPU)
@@ -202,6 +206,16 @@ def test_features_are_those_of_the_image_as_it_is_in_every_batch(
     found = load_classifier(write_model(tmp_path / "eight", built, views=8), CPU)
     monkeypatch.setattr(predicting, "INFERENCE_BATCH", 5)
     np.testing.assert_allclose(found.see(squares).distances, expected, rtol=1e-4)
+
+
+def test_a_model_to_which_all_images_are_the_same_leaves_the_pixels_to_tell(cache: Cache, tmp_path: Path) -> None:
+    model, record = load_model(write_model(tmp_path / "models", cache))
+    for weight in model.parameters():
+        weight.data.zero_()
+    reference = make_reference(model, record, cache, CPU)
+    same = np.zeros((2, reference.features.shape[1]))
+    white = shrunk(np.full((2, 32, 32, 3), 255, np.uint8))
+    assert (reference.distances(same, white) > 1).all()
 
 
 def test_without_validation_images_nothing_is_known(cache: Cache, tmp_path: Path) -> None:
@@ -289,6 +303,27 @@ def test_a_link_that_is_named_itself_is_followed(place: Place, model: str, tmp_p
     assert list(pd.read_csv(tmp_path / "found.csv")["image"]) == [str(tmp_path / "link.jpg")]
 
 
+def test_a_link_to_an_archive_a_home_and_a_folder_at_a_url_are_followed(
+    place: Place, model: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with zipfile.ZipFile(tmp_path / "real.zip", "w") as packed:
+        packed.write(place.raw / "images/colour.jpg", "a/colour.jpg")
+    (tmp_path / "link.zip").symlink_to(tmp_path / "real.zip")
+    (tmp_path / "eyes").mkdir()
+    (tmp_path / "eyes/one.png").write_bytes(encode_png(draw_eye(1)))
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    for words, names in (
+        ("link.zip", ["link.zip!a/colour.jpg"]), ("~/eyes/*.png", [f"{tmp_path}/eyes/one.png"]),
+        (f"file://{tmp_path}/eyes", [f"file://{tmp_path}/eyes/one.png"]),
+        (f"file://{tmp_path}/eyes/one.png", [f"file://{tmp_path}/eyes/one.png"]),
+    ):
+        done = run(tmp_path, words, "--model", model)
+        assert done.exit_code == 0, done.output
+        assert list(pd.read_csv(tmp_path / "found.csv")["image"]) == names
+    assert not (tmp_path / ".cache").exists()  # nobody asked for copies of these photographs
+
+
 def write_unusable(folder: Path) -> dict[str, str]:
     """Files that are no usable images, and what is said of each."""
     whole = formats()
@@ -326,7 +361,11 @@ def test_the_files_that_ingest_rejects_are_rejected_and_no_others(
     whole = formats()
     cut = {f"{name} cut at {share}": data[: int(share * len(data))] for name, data in whole.items()
            for share in (0.3, 0.7, 0.95)}
-    for name, data in {**whole, **cut}.items():
+    place_of_data = whole["palette.png"].index(b"IDAT") + 12
+    cut["damaged.png"] = flipped_bit(whole["alpha.png"], whole["alpha.png"].index(b"IDAT") + 5)
+    cut["later.png"] = flipped_bit(whole["palette.png"], place_of_data)
+    text = whole["alpha.png"][:8] + odd_images.chunk(b"tEXt", b"a\0b") + whole["alpha.png"][8:]
+    for name, data in {**whole, **cut, "text first.png": text}.items():
         try:
             found.square(data)
             usable = True

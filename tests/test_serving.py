@@ -225,11 +225,12 @@ def tiff(side: int, tile: int, data: bytes) -> bytes:
     return b"II*\0" + struct.pack("<IH", 8, len(tags)) + table + bytes(4) + data
 
 
-def deflated_dicom(packed: bytes) -> bytes:
-    """The meta information of a file, then whatever that unpacks to."""
+def deflated_dicom(packed: bytes, before: int = 0) -> bytes:
+    """The meta information of a file, with so many bytes before the transfer syntax, then whatever that unpacks to."""
     import pydicom
 
     dataset = pydicom.dcmread(io.BytesIO(dicom(np.zeros((8, 8), np.uint8))))
+    dataset.file_meta.MediaStorageSOPInstanceUID = pydicom.uid.UID("1." + before * "2")
     dataset.file_meta.TransferSyntaxUID = DeflatedExplicitVRLittleEndian
     file = io.BytesIO()
     dataset.save_as(file, enforce_file_format=True)
@@ -249,9 +250,10 @@ def zeros(size: int, form: int = zlib.MAX_WBITS) -> bytes:
         (lambda: gif(65_535, 8), "65535 x 65535 px, more than 50,000,000"),
         (lambda: gif(8, 65_535), "65535 x 65535 px, more than 50,000,000"),
         (lambda: deflated_dicom(zeros(1 << 27, -zlib.MAX_WBITS)), "a deflated DICOM file"),
+        (lambda: deflated_dicom(zeros(1 << 27, -zlib.MAX_WBITS), 5000), "a deflated DICOM file"),
         (lambda: tiff(8, 60_000, zeros(1 << 27)), "cannot be decoded"),
     ],
-    ids=["png", "png text", "gif screen", "gif frame", "dicom", "tiff tile"],
+    ids=["png", "png text", "gif screen", "gif frame", "dicom", "dicom with a long name", "tiff tile"],
 )
 def test_a_small_file_that_would_be_huge_is_refused_in_little_memory(serving: Serving, bomb: Any, reason: str) -> None:
     file = text_of(bomb())

@@ -14,7 +14,6 @@ import numpy as np
 from fovea.errors import UserError
 
 DEFLATED = b"1.2.840.10008.1.2.1.99"  # transfer syntax
-MOST_META = 4096                      # bytes at the start in which it is looked for
 
 
 def is_dicom(data: bytes) -> bool:
@@ -61,7 +60,7 @@ def _read(data: bytes, stop_before_pixels: bool = False) -> Any:
         import pydicom
     except ImportError:
         raise UserError("DICOM needs pydicom; install it with: uv sync --extra dicom") from None
-    if DEFLATED in data[:MOST_META]:  # pydicom unpacks all of it even for the header: 3 MB may become 3 GB
+    if DEFLATED in data:  # pydicom unpacks all of it even for the header: 3 MB may become 3 GB
         raise UserError("a deflated DICOM file, which may hold any number of bytes; dcmconv +te writes it plain")
     return pydicom.dcmread(io.BytesIO(data), stop_before_pixels=stop_before_pixels)
 

@@ -29,6 +29,7 @@ CHANGES = {  # patterns; a project has nothing that only working on Fovea takes,
         r"(?s)\n\[tool\.ruff\].*": "",
         '"README.md",': f'"{GUIDE}",',
     },
+    ".dvc/config": {r"(?m)^[ \t]*remote[ \t]*=.*\n": "", r"(?ms)^\['remote .*?(?=^\[|\Z)": ""},  # somebody else's
     "uv.lock": {r'(source = \{ editable = "\." \}\n)(?=dependencies)': r"\1default-groups = []\n"},
 }
 

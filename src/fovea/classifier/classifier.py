@@ -11,7 +11,7 @@ from torch import nn
 
 from fovea.cache.picture import make_square
 from fovea.decode import read_header
-from fovea.errors import UserError
+from fovea.errors import UserError, one_line
 from fovea.evaluation.calibration import scaled
 from fovea.evaluation.predict import chances
 from fovea.evaluation.prediction import Point, Prediction, as_plain, digest_of, from_plain
@@ -69,8 +69,13 @@ class Classifier:
         header = read_header(content)
         if header.width * header.height > MAX_PIXELS:
             raise UserError(f"{header.width} x {header.height} px, more than {MAX_PIXELS:,}")
-        require_whole(content, header)
-        return make_square(content, SquareParams(**self.record["square"]), strict=True)[0]
+        try:
+            require_whole(content, header)
+            return make_square(content, SquareParams(**self.record["square"]), strict=True)[0]
+        except (UserError, MemoryError):
+            raise
+        except Exception as error:  # readers of foreign bytes raise whatever they like
+            raise UserError(f"cannot be decoded: {one_line(error)}") from None
 
     def see(self, squares: np.ndarray) -> Seen:
         """Predict squares uint8 (n, size, size, 3), n above 0."""
@@ -122,12 +127,14 @@ def load_classifier(path: Path | str, device: torch.device) -> Classifier:
         found = record.pop(JOINED, None)
         if "square" not in record:
             raise KeyError("square")
+        prediction = from_plain(found or _beside(path))
     except UserError:
         raise
     except Exception as error:  # whatever torch and zipfile raise of foreign bytes
-        raise UserError(f"{path}: is no classifier of this version of Fovea ({type(error).__name__}: {error}); "
-                        "train it again with dvc repro") from None
-    return Classifier(model, record, from_plain(found or _beside(path)), device)
+        reason = f"{type(error).__name__}: {one_line(error)}"
+        raise UserError(f"{path}: is no classifier of this version of Fovea ({reason}); train it again with "
+                        "dvc repro") from None
+    return Classifier(model, record, prediction, device)
 
 
 def _beside(path: Path) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from fovea.evaluation.explain import make_explainer
 from fovea.tables import as_utf8
 
 QUALITY = 90  # of the JPEGs
+LONGEST = 80  # bytes of the name of an image that its picture's name has
 
 
 def explain(classifier: Classifier, folder: Path, batch: Batch, table: pd.DataFrame) -> list[str]:
@@ -29,8 +30,8 @@ def explain(classifier: Classifier, folder: Path, batch: Batch, table: pd.DataFr
         raise UserError(f"--explain: {classifier.record['model']} has no layer that keeps places; leave it out")
     labels = classifier.labels(table[[f"p_{name}" for name in classifier.classes]].to_numpy())
     asked = pd.DataFrame({"image": cache.index["image"], "prediction": labels})
-    names = [f"{batch.first + number:06}-{Path(as_utf8(image)).stem[:80]}.jpg"
-             for number, image in enumerate(batch.names)]
+    stems = [Path(as_utf8(image)).stem.encode()[:LONGEST].decode(errors="ignore") for image in batch.names]
+    names = [f"{batch.first + number:06}-{stem}.jpg" for number, stem in enumerate(stems)]
     for name, square, heat in zip(names, batch.squares, explainer.maps(asked), strict=True):
         (folder / name).write_bytes(picture(square, heat))
     return names

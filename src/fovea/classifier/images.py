@@ -9,8 +9,8 @@ from typing import NamedTuple
 from fovea.errors import UserError
 from fovea.ingest.address import ARCHIVE, locate, path_fault
 from fovea.ingest.check import too_heavy
-from fovea.ingest.files import is_unsupported, walk
-from fovea.urls import is_url, read_url
+from fovea.ingest.files import is_image, is_unsupported, walk
+from fovea.urls import is_url, list_files, read_url
 
 
 class Image(NamedTuple):
@@ -29,7 +29,10 @@ def list_images(paths: Iterable[str]) -> list[Image]:
     """
     found: dict[str, Image] = {}
     for path in paths:
-        images = [image for each in _matches(path) for image in _images_of(each)]
+        try:
+            images = [image for each in _matches(path) for image in _images_of(each)]
+        except OSError as error:
+            raise UserError(f"{error.filename or path}: cannot be read: {error.strerror or error}") from None
         if not images:
             raise UserError(f"{path}: holds no image; Fovea reads JPEG, PNG, TIFF, WebP, BMP, GIF and DICOM")
         found |= {image.shown: image for image in images}
@@ -37,7 +40,10 @@ def list_images(paths: Iterable[str]) -> list[Image]:
 
 
 def _matches(path: str) -> list[str]:
-    if is_url(path) or os.path.lexists(path):
+    if is_url(path):
+        return [path]
+    path = os.path.expanduser(path)  # no shell does so within quotes
+    if os.path.lexists(path):
         return [path]
     if matches := sorted(glob.glob(path, recursive=True)):
         return matches
@@ -45,18 +51,26 @@ def _matches(path: str) -> list[str]:
 
 
 def _images_of(path: str) -> Iterator[Image]:
+    """Whoever names a link means what it leads to."""
+    folder, name = os.path.split(os.path.realpath(path))
     if is_url(path):
-        under = sorted(walk(Path(), path))
-        yield from (Image(Path(), address, address) for address in under or [path])
+        yield from _images_at(path)
     elif os.path.isdir(path):
         yield from (Image(Path(path), address, os.path.join(path, address)) for address in sorted(walk(Path(path), "")))
-    elif ARCHIVE.search(f"{path}!"):
-        folder, name = os.path.split(path)
+    elif ARCHIVE.search(f"{name}!"):
         under = sorted(walk(Path(folder), f"{name}!"))
-        yield from (Image(Path(folder), address, os.path.join(folder, address)) for address in under)
-    else:  # whoever names a link means what it leads to
-        folder, name = os.path.split(os.path.realpath(path))
+        yield from (Image(Path(folder), address, path + address.removeprefix(name)) for address in under)
+    else:
         yield Image(Path(folder), name, path)
+
+
+def _images_at(url: str) -> Iterator[Image]:
+    """The image there, by its name, or those below."""
+    if is_image(url):
+        yield Image(Path(), url, url)
+        return
+    list_files([url])
+    yield from (Image(Path(), address, address) for address in sorted(walk(Path(), url)))
 
 
 def read_image(image: Image, max_pixels: int) -> bytes:

@@ -23,6 +23,7 @@ MOST = 1000      # images of each part that are looked at: two forward passes of
 NEIGHBOURS = 10  # the distance is that to the tenth; fewer where there are fewer training images
 FLAGGED = 0.005  # share of the validation images that would be flagged by either
 SMALL = 8        # px
+LEAST = 1e-6     # limit, of a model to which all images are the same
 
 
 class Reference(NamedTuple):
@@ -67,8 +68,8 @@ def make_reference(model: nn.Module, record: dict[str, Any], cache: Cache, devic
     known = [values.astype(np.float16) for values in found["train"]]
     if not len(found["val"][0]):
         return Reference(known[0], known[1], None)
-    limits = [np.quantile(nearest(*pair), 1 - FLAGGED) for pair in zip(known, found["val"], strict=True)]
-    return Reference(known[0], known[1], (float(limits[0]), float(limits[1])))
+    limits = [float(np.quantile(nearest(*pair), 1 - FLAGGED)) for pair in zip(known, found["val"], strict=True)]
+    return Reference(known[0], known[1], (max(LEAST, limits[0]), max(LEAST, limits[1])))
 
 
 def shrunk(squares: np.ndarray) -> np.ndarray:

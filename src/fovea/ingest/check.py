@@ -191,8 +191,13 @@ def require_whole(data: bytes, header: Header) -> None:
     """
     if header.fast and data.rfind(b"\xff\xd9") < data.rfind(b"\xff\xda") and not _has_end(data):
         raise UserError(CUT_SHORT)
-    if header.format == "png" and _lacks_rows(data):
-        raise UserError("truncated or damaged PNG")
+    if header.format == "png":
+        try:
+            lacking = _lacks_rows(data)
+        except zlib.error:
+            lacking = True
+        if lacking:
+            raise UserError("truncated or damaged PNG")
 
 
 def _has_end(data: bytes) -> bool:
@@ -208,7 +213,10 @@ def _has_end(data: bytes) -> bool:
 
 
 def _lacks_rows(data: bytes) -> bool:
-    """Whether a PNG holds fewer bytes of pixels than its header says; an interlaced one is believed."""
+    """Whether a PNG holds fewer bytes of pixels than its header says; an interlaced one is believed, and so is one that
+    does not begin with its header. Raises zlib.error if they are damaged."""
+    if data[12:16] != b"IHDR":
+        return False
     width, height = (int.from_bytes(data[start : start + 4]) for start in (16, 20))
     depth, colour, interlaced = data[24], data[25], data[28]
     samples = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}[colour]

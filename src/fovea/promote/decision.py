@@ -48,8 +48,8 @@ def decide(challenger: pd.DataFrame, champion: pd.DataFrame, by: str, margin: fl
     of each of its classes one.
     """
     classes = [str(name).removeprefix("p_") for name in champion if str(name).startswith("p_")]
-    both = pd.concat([champion, challenger])
-    groups = both[both["group"] != ""].drop_duplicates("image").set_index("image")["group"]
+    known = champion if (champion["group"] != "").any() else challenger  # numbers of patients are a table's own
+    groups = known[known["group"] != ""].set_index("image")["group"]
     try:
         found = compare_paired(challenger, champion, classes, groups)
     except UserError as error:
