@@ -26,7 +26,7 @@ def test_twenty_steps_give_the_reference_losses(cache: Cache) -> None:
     """A change that should not alter the arithmetic must not alter these; `pytest` never rewrites the file.
 
     In double precision and at a low rate, so that they are the same on each kind of processor: at 1e-3 the last bit of
-    a float32, which each rounds in its own way, has grown to 0.07 after twenty steps of so small a batch.
+    a float32, which each rounds in its own way, grows to more than a change would show in steps of so small a batch.
     """
     trained = trainer(cache, train_params(full__epochs=7, full__lr=3e-5, log_every=1, crop=28))
     trained.parts.model.double().register_forward_pre_hook(lambda _, inputs: (inputs[0].double(),))

@@ -1,7 +1,6 @@
 """What predicting new images takes beside the model: views, temperature, operating points, and the reference."""
 
 import hashlib
-import io
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -12,7 +11,7 @@ import torch
 from fovea.cache.read import Cache
 from fovea.errors import UserError
 from fovea.evaluation.unlike import Reference
-from fovea.files import replacing
+from fovea.training.model import save_values
 
 
 class Point(NamedTuple):
@@ -53,11 +52,8 @@ def points_of(table: pd.DataFrame) -> list[Point]:
 
 
 def save_prediction(path: Path | str, prediction: Prediction) -> None:
-    """Write it as plain values and tensors, for `torch.load(weights_only=True)`; the same one gives the same bytes."""
-    buffer = io.BytesIO()
-    torch.save(as_plain(prediction), buffer)
-    with replacing(path) as temporary:
-        temporary.write_bytes(buffer.getvalue())
+    """Write it whole or not at all; the same one gives the same bytes."""
+    save_values(path, as_plain(prediction))
 
 
 def as_plain(prediction: Prediction) -> dict[str, Any]:

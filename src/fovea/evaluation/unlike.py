@@ -29,8 +29,8 @@ LEAST = 1e-6     # limit, of a model to which all images are the same
 class Reference(NamedTuple):
     """What new images are held against: training images, and what validation images stay below."""
 
-    features: np.ndarray             # float16 (m, f)
-    pixels: np.ndarray               # float16 (m, 192)
+    features: np.ndarray                # float16 (m, f)
+    pixels: np.ndarray                  # float16 (m, 192)
     limits: tuple[float, float] | None  # of the distances of features and pixels; None without validation images
 
     def distances(self, features: np.ndarray, pixels: np.ndarray) -> np.ndarray:

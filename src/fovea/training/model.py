@@ -120,13 +120,18 @@ def _try_size(model: nn.Module, size: int) -> None:
 
 
 def save_model(path: Path | str, model: nn.Module, record: dict[str, Any]) -> None:
-    """Write weights on the CPU and `record` (plain values; `load_model` says which) as one file.
-
-    The same model gives the same bytes: `torch.save` to a path would write the file's name into the archive.
-    """
+    """Write weights on the CPU and `record` (plain values; `load_model` says which) as one file."""
     state = {key: value.detach().cpu().contiguous() for key, value in model.state_dict().items()}
+    save_values(path, {**record, "state_dict": state})
+
+
+def save_values(path: Path | str, values: dict[str, Any]) -> None:
+    """Write plain values and tensors as one file, whole or not at all, for `torch.load(weights_only=True)`.
+
+    The same ones give the same bytes: `torch.save` to a path would write the file's name into the archive.
+    """
     buffer = io.BytesIO()
-    torch.save({**record, "state_dict": state}, buffer)
+    torch.save(values, buffer)
     with replacing(path) as temporary:
         temporary.write_bytes(buffer.getvalue())
 
