@@ -380,6 +380,7 @@ def test_no_usable_image_is_an_error(model: str, tmp_path: Path) -> None:
     assert done.exit_code == 1 and "error: none of 1 images could be used" in done.output
     for words, line in (
         ([str(tmp_path / "gone")], "no such file or folder"), ([str(tmp_path)], "holds no image"),
+        (["https://ada:secret@host/a.png"], "IMAGES: https://***@host/a.png holds a password"),
         ([str(tmp_path / "text.png"), "--at", "nothing"], "--at nothing: no such operating point"),
     ):
         (tmp_path / "text.png").rename(tmp_path / "text.txt") if words == [str(tmp_path)] else None

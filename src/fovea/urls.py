@@ -56,9 +56,7 @@ def list_files(folders: Iterable[str]) -> None:
     """
     _listed.clear()
     for url in folders:
-        if urlsplit(url).password is not None:
-            raise UserError(f"dataset.sources: {scrub(url)} holds a password; leave it out, and set this "
-                            "machine's credentials as docs/scale.md says")
+        refuse_password("dataset.sources", url)
         files, path = file_system(url)
         start = path.rstrip("/") + "/"
         try:
@@ -70,6 +68,13 @@ def list_files(folders: Iterable[str]) -> None:
             folder, _, last = f"{url.rstrip('/')}/{name.removeprefix(start)}".rpartition("/")
             below[folder][last] = _found(facts)
         _listed.update(below)
+
+
+def refuse_password(where: str, url: str) -> None:
+    """Raise UserError for a URL with a password: what it names stands in tables and in MLflow."""
+    if urlsplit(url).password is not None:
+        raise UserError(f"{where}: {scrub(url)} holds a password; leave it out, and set this machine's credentials as "
+                        "docs/scale.md says")
 
 
 def _found(facts: dict[str, Any]) -> Found:

@@ -10,7 +10,7 @@ from fovea.errors import UserError
 from fovea.ingest.address import ARCHIVE, locate, path_fault
 from fovea.ingest.check import too_heavy
 from fovea.ingest.files import is_image, is_unsupported, walk
-from fovea.urls import is_url, list_files, read_url
+from fovea.urls import is_url, list_files, read_url, refuse_password
 
 
 class Image(NamedTuple):
@@ -66,6 +66,7 @@ def _images_of(path: str) -> Iterator[Image]:
 
 def _images_at(url: str) -> Iterator[Image]:
     """The image there, by its name, or those below."""
+    refuse_password("IMAGES", url)
     if is_image(url):
         yield Image(Path(), url, url)
         return
