@@ -6,13 +6,14 @@ Each round takes all three, one after the other: the files to squares by as many
 in batches of 64 over tensors that are ready, at as many views; and the whole command but for loading the model and
 writing the table. Share: what the first two take together of what the last takes. 1 is the limit.
 
-Printed on 2 cores of a virtual machine, other work beside it, so that the milliseconds say little:
+Printed on 2 cores of a virtual machine with nothing beside it; a tenth goes to reading, scaling and the comparison with
+the training images:
 
   n = 256 JPEGs of 2000 x 3000 px, ResNet-18 at 224 px, 2 cores, 5 rounds; median (least to most)
-    decode    18.29 ms an image (16.02 to 26.13)
-    forward   71.86 ms an image (41.76 to 87.14)
-    predict   98.99 ms an image (56.66 to 133.12)
-    share of the limit 1.025 (0.640 to 1.084)
+    decode     4.95 ms an image (4.93 to 5.12)
+    forward   14.50 ms an image (14.16 to 14.74)
+    predict   21.71 ms an image (20.25 to 23.92)
+    share of the limit 0.888 (0.812 to 0.963)
 """
 
 import os
